@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+
+/** Suites by what they need. `npm test` runs unit and integration; .ci/run runs all of them. */
+export default defineConfig({
+  test: {
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    projects: [
+      { extends: true, test: { name: "unit", include: ["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "scripts/**/*.test.ts"] } },
+      { extends: true, test: { name: "integration", include: ["test/integration/**/*.test.ts"] } },
+      { extends: true, test: { name: "architecture", include: ["test/architecture/**/*.test.ts"] } },
+      { extends: true, test: { name: "conformance", include: ["test/conformance/**/*.test.ts"] } },
+      { extends: true, test: { name: "interop", include: ["test/interop/**/*.test.ts"] } },
+      { extends: true, test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], fileParallelism: false } },
+    ],
+  },
+});
