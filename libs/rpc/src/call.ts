@@ -49,6 +49,8 @@ export interface Call {
   set<T>(key: CallKey<T>, value: T): void;
   /** Calls `check` with every request message after the first; what it throws ends the call. */
   checkLaterMessages(check: (message: Message) => void): void;
+  /** Calls `cleanup` once, when the call has been answered or ended. */
+  onDone(cleanup: () => void): void;
   /** Ends the call with this error now, also in the middle of a stream. */
   end(error: ServiceError): void;
 }

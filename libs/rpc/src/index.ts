@@ -1,4 +1,17 @@
-export { type Call, type CallKey, type Connection, type Step, createCallKey } from "./call.ts";
+export { type Call, type CallKey, type Connection, createCallKey, type Step } from "./call.ts";
 export { type CallOptions, type Channel, type Client, type ClientMethod, createClient } from "./client.ts";
-export { type Handler, type Handlers, type ServiceImplementation, implement } from "./handler.ts";
-export { type Reason, ServiceError, describeReason } from "./service-error.ts";
+export {
+  type CertificateFiles,
+  type CertificateMaterial,
+  CertificateStore,
+  FileCertificateStore,
+} from "./grpc/certificate-store.ts";
+export { createGrpcChannel, type GrpcChannelOptions } from "./grpc/grpc-channel.ts";
+export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from "./grpc/grpc-server.ts";
+export { type Handler, type Handlers, implement, type ServiceImplementation } from "./handler.ts";
+export { createInProcessChannel } from "./in-process-channel.ts";
+export { healthService, reflectionService } from "./open-services.ts";
+export { readAccess } from "./pipeline/access.ts";
+export type { CallObserver, CallOutcome } from "./pipeline/observe.ts";
+export { maxMessageBytes, Pipeline, type PipelineOptions } from "./pipeline/pipeline.ts";
+export { describeReason, type Reason, ServiceError } from "./service-error.ts";
