@@ -1,0 +1,21 @@
+export { type Address, formatAddress, parseAddress } from "./address.ts";
+export { type AddressRange, formatAddressRange, parseAddressRange, rangeContains } from "./address-range.ts";
+export { type AddressReach, reachOf, vetAddress } from "./address-reach.ts";
+export {
+  type AuthoredPolicy,
+  type AuthoredRule,
+  formatAuthoredPolicy,
+  parseAuthoredPolicy,
+  policyOfHosts,
+} from "./authored-policy.ts";
+export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
+export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
+export { lintPolicy } from "./lint.ts";
+export {
+  type PolicyCheck,
+  type PolicyFault,
+  type PolicyMessage,
+  type RuleMessage,
+  ruleAction,
+} from "./policy-message.ts";
+export { type Authority, type Host, parseHostName, parseWireAuthority, parseWireHost } from "./wire-host.ts";

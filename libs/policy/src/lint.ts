@@ -1,0 +1,113 @@
+import { getPublicSuffix } from "tldts";
+import { formatAddressRange, parseAddressRange } from "./address-range.ts";
+import { isNeverRange } from "./address-reach.ts";
+import { HostFault, parseAuthoredHost } from "./authored-host.ts";
+import {
+  maximumEntries,
+  maximumRules,
+  type PolicyCheck,
+  type PolicyFault,
+  type PolicyMessage,
+  type RuleMessage,
+  ruleAction,
+} from "./policy-message.ts";
+
+/**
+ * Checks a policy as it is set, and brings its hosts into A-labels and its ranges into canonical text. Reports every
+ * fault at once. Refuses wildcards over a public suffix (also one of the list's private section, where strangers
+ * register names), ranges that no rule may open, and ranges so wide that they make names meaningless.
+ */
+export function lintPolicy(policy: {
+  readonly rules: readonly {
+    readonly name: string;
+    readonly action: number;
+    readonly hosts: readonly string[];
+    readonly ports: readonly number[];
+    readonly allowedIps: readonly string[];
+  }[];
+}): PolicyCheck {
+  const faults: PolicyFault[] = [];
+  if (policy.rules.length > maximumRules)
+    return { ok: false, faults: [{ rule: "", field: "rules", message: `a policy has at most ${maximumRules} rules` }] };
+  const names = new Set<string>();
+  const canonical: PolicyMessage = { rules: [] };
+  for (const [index, rule] of policy.rules.entries()) {
+    const named = /^[a-z0-9][a-z0-9-]{0,62}$/.test(rule.name);
+    const fault = (field: string, message: string) =>
+      faults.push({ rule: named ? rule.name : `rules[${index}]`, field, message });
+    if (!named) fault("name", "a name is 1 to 63 lower-case letters, digits and dashes, and begins with no dash");
+    else if (names.has(rule.name)) fault("name", "another rule has this name");
+    names.add(rule.name);
+    canonical.rules.push(lintRule(rule, fault));
+  }
+  return faults.length === 0 ? { ok: true, policy: canonical } : { ok: false, faults };
+}
+
+function lintRule(
+  rule: { [K in keyof RuleMessage]: Readonly<RuleMessage[K]> },
+  fault: (field: string, message: string) => void,
+): RuleMessage {
+  if (rule.action !== ruleAction.allow && rule.action !== ruleAction.deny)
+    fault("action", "an action is allow or deny");
+  const lists = { hosts: rule.hosts, ports: rule.ports, allowed_ips: rule.allowedIps };
+  for (const [field, list] of Object.entries(lists))
+    if (list.length > maximumEntries) fault(field, `a rule has at most ${maximumEntries} of them`);
+  if (rule.hosts.length === 0 && rule.allowedIps.length === 0) fault("hosts", "a rule names at least one host");
+  if (rule.action === ruleAction.deny && rule.allowedIps.length > 0)
+    fault("allowed_ips", "a deny rule has no allowed_ips: addresses are denied unless a rule allows them");
+  return {
+    name: rule.name,
+    action: rule.action,
+    hosts: collect(rule.hosts, "hosts", fault, lintHost),
+    ports: collect(rule.ports, "ports", fault, lintPort),
+    allowedIps: collect(rule.allowedIps, "allowed_ips", fault, lintRange),
+  };
+}
+
+/** The canonical entries without repetitions; a fault for each that has none. */
+function collect<T>(
+  entries: readonly T[],
+  field: string,
+  fault: (field: string, message: string) => void,
+  lint: (entry: T) => { value: T } | { message: string },
+): T[] {
+  const values = new Set<T>();
+  for (const [index, entry] of entries.slice(0, maximumEntries).entries()) {
+    const linted = lint(entry);
+    if ("value" in linted) values.add(linted.value);
+    else fault(`${field}[${index}]`, linted.message);
+  }
+  return [...values];
+}
+
+function lintHost(text: string): { value: string } | { message: string } {
+  try {
+    const value = parseAuthoredHost(text);
+    const base = value.startsWith("*.") ? value.slice(2) : undefined;
+    if (base !== undefined && getPublicSuffix(base, { allowPrivateDomains: true, extractHostname: false }) === base)
+      return { message: "this wildcard spans a public suffix, under which anyone can have a name" };
+    return { value };
+  } catch (error) {
+    if (error instanceof HostFault) return { message: error.message };
+    throw error;
+  }
+}
+
+function lintPort(port: number): { value: number } | { message: string } {
+  return Number.isInteger(port) && port >= 1 && port <= 65_535
+    ? { value: port }
+    : { message: "a port is a whole number from 1 to 65535" };
+}
+
+const shortestPrefix = { 4: 8, 16: 7 } as const;
+
+function lintRange(text: string): { value: string } | { message: string } {
+  const range = parseAddressRange(text);
+  if (range === undefined)
+    return { message: "a range is an address and a prefix length without bits below it, as in 10.9.0.0/16" };
+  if (range.prefixLength < (range.base.length === 4 ? shortestPrefix[4] : shortestPrefix[16]))
+    return { message: "a range is at most a /8 of IPv4 or a /7 of IPv6" };
+  if (isNeverRange(range))
+    return { message: "loopback, link-local, metadata, multicast and reserved addresses are never reachable" };
+  return { value: formatAddressRange(range) };
+}

@@ -1,0 +1,35 @@
+/** The values of sandgate.policy.v1.Action. */
+export const ruleAction = { allow: 1, deny: 2 } as const;
+
+/** A rule as the proto message has it. A generated message can be passed where one is asked for. */
+export interface RuleMessage {
+  name: string;
+  action: number;
+  hosts: string[];
+  ports: number[];
+  allowedIps: string[];
+}
+
+/** A policy as the proto message has it. */
+export interface PolicyMessage {
+  rules: RuleMessage[];
+}
+
+/** What is wrong with a policy, and where. */
+export interface PolicyFault {
+  /** The rule's name, or `rules[3]` where it has none; empty when the fault is the policy's. */
+  readonly rule: string;
+  /** In snake_case, with an index where the field is a list: `hosts[2]`. */
+  readonly field: string;
+  readonly message: string;
+}
+
+/** A policy in its canonical form, or everything that is wrong with it. */
+export type PolicyCheck =
+  | { readonly ok: true; readonly policy: PolicyMessage }
+  | { readonly ok: false; readonly faults: readonly PolicyFault[] };
+
+/** At most so many rules in a policy. */
+export const maximumRules = 500;
+/** At most so many hosts, ports or ranges in a rule. */
+export const maximumEntries = 1000;
