@@ -1,0 +1,102 @@
+import type { FieldFault } from "./request-faults.ts";
+import type { Limits, SandboxSpec } from "./sandbox-record.ts";
+
+/** The shape of sandgate.sandbox.v1.SandboxSpec that this file reads. */
+export interface SpecMessage {
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly limits?:
+    | {
+        readonly processMemoryBytes: bigint;
+        readonly processes: number;
+        readonly openFiles: number;
+        readonly fileSizeBytes: bigint;
+      }
+    | undefined;
+  readonly ttl?: { readonly seconds: bigint; readonly nanos: number } | undefined;
+}
+
+const mebibyte = 1024 * 1024;
+const gibibyte = 1024 * mebibyte;
+
+/** What each limit may be, and is when the request says 0. */
+const bounds = {
+  processMemoryBytes: { field: "process_memory_bytes", least: 64 * mebibyte, most: 1024 * gibibyte, normal: 4 * gibibyte },
+  processes: { field: "processes", least: 8, most: 32_768, normal: 256 },
+  openFiles: { field: "open_files", least: 64, most: 20_000, normal: 4096 },
+  fileSizeBytes: { field: "file_size_bytes", least: mebibyte, most: 1024 * gibibyte, normal: gibibyte },
+} as const;
+
+const maximumEnvironmentBytes = 32 * 1024;
+const maximumCommandBytes = 128 * 1024;
+const maximumCommandWords = 1024;
+const maximumTtlMs = 365 * 24 * 3600 * 1000;
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** Set by the supervisor, or read by the loader of what it runs: not for callers. */
+const reservedVariable = /^(?:SANDGATE_|LD_|NODE_)/;
+
+const utf8Bytes = (text: string) => new TextEncoder().encode(text).length;
+
+/** What is wrong with a command. `path` is the field's path in the request. */
+export function findCommandFaults(command: readonly string[], path: string): FieldFault[] {
+  const faults: FieldFault[] = [];
+  if (command.length > maximumCommandWords) faults.push({ field: path, fault: "must have at most 1024 words" });
+  if (command.reduce((sum, word) => sum + utf8Bytes(word) + 1, 0) > maximumCommandBytes)
+    faults.push({ field: path, fault: "must have at most 128 KiB" });
+  if (command.some((word) => word.includes("\0"))) faults.push({ field: path, fault: "must not contain a NUL character" });
+  if (command.length > 0 && command[0] === "") faults.push({ field: path, fault: "must begin with a word that is not empty" });
+  return faults;
+}
+
+/** What is wrong with an environment. `path` is the field's path in the request. */
+export function findEnvironmentFaults(environment: Readonly<Record<string, string>>, path: string): FieldFault[] {
+  const faults: FieldFault[] = [];
+  const names = Object.keys(environment);
+  if (Object.entries(environment).reduce((sum, [name, value]) => sum + utf8Bytes(name) + utf8Bytes(value) + 2, 0) > maximumEnvironmentBytes)
+    faults.push({ field: path, fault: "must have at most 32 KiB" });
+  if (names.some((name) => !variableName.test(name)))
+    faults.push({ field: path, fault: "names must be letters, digits and underscores, not beginning with a digit" });
+  if (names.some((name) => reservedVariable.test(name)))
+    faults.push({ field: path, fault: "names must not begin with SANDGATE_, LD_ or NODE_" });
+  if (Object.values(environment).some((value) => value.includes("\0")))
+    faults.push({ field: path, fault: "values must not contain a NUL character" });
+  return faults;
+}
+
+function parseLimits(message: SpecMessage["limits"], faults: FieldFault[]): Limits {
+  const limit = (key: keyof typeof bounds): number => {
+    const asked = Number(message?.[key] ?? 0);
+    const { field, least, most, normal } = bounds[key];
+    if (asked === 0) return normal;
+    if (asked < least || asked > most)
+      faults.push({ field: `spec.limits.${field}`, fault: `must be 0 or between ${least} and ${most}` });
+    return asked;
+  };
+  return {
+    processMemoryBytes: limit("processMemoryBytes"),
+    processes: limit("processes"),
+    openFiles: limit("openFiles"),
+    fileSizeBytes: limit("fileSizeBytes"),
+  };
+}
+
+function parseTtl(ttl: SpecMessage["ttl"], faults: FieldFault[]): number | undefined {
+  if (ttl === undefined || (ttl.seconds === 0n && ttl.nanos === 0)) return undefined;
+  const milliseconds = Number(ttl.seconds) * 1000 + Math.ceil(ttl.nanos / 1e6);
+  if (ttl.seconds < 0n || ttl.nanos < 0 || ttl.nanos > 999_999_999 || milliseconds < 1000 || milliseconds > maximumTtlMs)
+    faults.push({ field: "spec.ttl", fault: "must be 0 or between 1 second and 365 days" });
+  return milliseconds;
+}
+
+/** Reads a request's spec. With no fault, the spec is complete: defaults are filled in. */
+export function parseSpec(message: SpecMessage | undefined): { readonly spec: SandboxSpec; readonly faults: readonly FieldFault[] } {
+  const command = message?.command ?? [];
+  const environment = message?.environment ?? {};
+  const faults = [
+    ...findCommandFaults(command, "spec.command"),
+    ...findEnvironmentFaults(environment, "spec.environment"),
+  ];
+  const limits = parseLimits(message?.limits, faults);
+  const ttlMs = parseTtl(message?.ttl, faults);
+  return { spec: { command: [...command], environment: { ...environment }, limits, ttlMs }, faults };
+}

@@ -1,0 +1,86 @@
+import type { DesiredPhase, Phase } from "./phase.ts";
+
+/** What a sandbox is to be, complete: limits are there, in numbers. */
+export interface SandboxSpec {
+  /** The main process; empty means none. */
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly limits: Limits;
+  /** Deleted this long after its creation; undefined means never. */
+  readonly ttlMs: number | undefined;
+}
+
+/** Upper bounds of every process in a sandbox. */
+export interface Limits {
+  readonly processMemoryBytes: number;
+  readonly processes: number;
+  readonly openFiles: number;
+  readonly fileSizeBytes: number;
+}
+
+/** The user who created a sandbox, as the call's pipeline verified him. */
+export interface Owner {
+  readonly userId: string;
+  /** A value of sandgate.options.v1.Role. */
+  readonly role: number;
+  readonly spiffeId: string;
+  readonly authenticator: string;
+}
+
+/** Where a sandbox failed. */
+export type Stage = "provision" | "start" | "enrol" | "policy" | "confinement" | "identity" | "run";
+
+/** Why a sandbox failed, and what to do about it. */
+export interface Failure {
+  readonly stage: Stage;
+  /** Plain words, without a secret or a path. */
+  readonly fault: string;
+  readonly retriable: boolean;
+  readonly nextCommand: string;
+}
+
+/** How a main process ended. */
+export type MainExit =
+  | { readonly kind: "exited"; readonly code: number }
+  | { readonly kind: "signalled"; readonly signal: string };
+
+/** What the start-up probe of the present incarnation found. */
+export type Confinement = "unproved" | "proved" | "broken";
+
+/** What READY waits for. */
+export type Prerequisite = "driver" | "supervisor" | "policy" | "confinement";
+
+/** One sandbox, as the store keeps it. Times are milliseconds since the epoch. */
+export interface SandboxRecord {
+  readonly id: string;
+  readonly organizationId: string;
+  readonly name: string;
+  readonly owner: Owner;
+  readonly spec: SandboxSpec;
+  /** The first policy: a sandgate.policy.v1.Policy, encoded. */
+  readonly policy: Uint8Array;
+  /** The request_id under which the first policy is set, so that setting it twice changes nothing. */
+  readonly policyRequestId: string;
+  readonly desiredPhase: DesiredPhase;
+  readonly phase: Phase;
+  /** Rises with every new backing container; from 1. */
+  readonly incarnation: bigint;
+  /** Rises with every change that a watcher can see. */
+  readonly version: bigint;
+  /** Whether Auth has it in the register of subjects. */
+  readonly registered: boolean;
+  /** The revision of the first policy; undefined until Policy has stored it. */
+  readonly policyRevision: bigint | undefined;
+  readonly confinement: Confinement;
+  /** When the supervisor was last heard; undefined when its stream has ended. */
+  readonly supervisorSeenMs: number | undefined;
+  readonly failure: Failure | undefined;
+  readonly mainExit: MainExit | undefined;
+  readonly isolationGaps: readonly string[];
+  readonly waitingFor: readonly Prerequisite[];
+  readonly createTimeMs: number;
+  /** When it entered its phase. */
+  readonly phaseTimeMs: number;
+  readonly readyTimeMs: number | undefined;
+  readonly expireTimeMs: number | undefined;
+}
