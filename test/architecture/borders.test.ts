@@ -26,8 +26,10 @@ interface Plant {
 }
 
 const plants: readonly Plant[] = [
-  { file: "libs/pki/src/a.ts", imports: "./b.ts", breaks: ["no-cycle"] },
-  { file: "libs/pki/src/b.ts", imports: "./a.ts", breaks: ["no-cycle"] },
+  { file: "libs/pki/src/itself.ts", imports: "./itself.ts", breaks: ["no-cycle"] },
+  // A cycle is reported once, at its first file.
+  { file: "services/cli/src/around.ts", imports: "./index.ts", breaks: ["no-cycle"] },
+  { file: "services/cli/src/index.ts", imports: "./around.ts", breaks: [] },
   { file: "libs/pki/src/c.ts", imports: "./index.ts", breaks: [] },
 
   { file: "libs/pki/src/lost.ts", imports: "./nowhere.ts", breaks: ["must-resolve"] },
