@@ -24,7 +24,12 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
   // loaded only by those who migrate: it brings a TypeScript loader along
   const { runner } = await import("node-pg-migrate");
   const client = new pg.Client(
-    toClientConfig(options.connection, options, { ...defaultTimeouts, statementMs: 0, lockMs: 60_000, idleInTransactionMs: 0 }),
+    toClientConfig(options.connection, options, {
+      ...defaultTimeouts,
+      statementMs: 0,
+      lockMs: 60_000,
+      idleInTransactionMs: 0,
+    }),
   );
   await client.connect();
   try {

@@ -19,12 +19,23 @@ export function encodePageToken(position: unknown, filter: PageFilter = {}): str
  * Reads a token; undefined for the empty one, which asks for the first page. `parse` checks the position and throws if it is
  * not one. Throws PageTokenError for anything that `encodePageToken` would not have made with this filter.
  */
-export function decodePageToken<T>(token: string, parse: (position: unknown) => T, filter: PageFilter = {}): T | undefined {
+export function decodePageToken<T>(
+  token: string,
+  parse: (position: unknown) => T,
+  filter: PageFilter = {},
+): T | undefined {
   if (token === "") return undefined;
-  if (token.length > maximumLength || !/^[A-Za-z0-9_-]+$/.test(token)) throw new PageTokenError("page token is not valid");
+  if (token.length > maximumLength || !/^[A-Za-z0-9_-]+$/.test(token))
+    throw new PageTokenError("page token is not valid");
   try {
     const content: unknown = JSON.parse(Buffer.from(token, "base64url").toString("utf8"));
-    if (typeof content === "object" && content !== null && "p" in content && "f" in content && content.f === fingerprint(filter))
+    if (
+      typeof content === "object" &&
+      content !== null &&
+      "p" in content &&
+      "f" in content &&
+      content.f === fingerprint(filter)
+    )
       return parse(content.p);
   } catch (cause) {
     throw new PageTokenError("page token is not valid", { cause });

@@ -49,7 +49,7 @@ export function createPool(options: PoolOptions): Pool {
     max: options.maxConnections ?? 8,
     idleTimeoutMillis: 30_000,
     // pg-pool awaits this hook and discards the connection if it rejects
-    onConnect: (client) => requireIdentity(client, identity) as unknown as void,
+    onConnect: (client) => requireIdentity(client, identity),
   });
   pool.on("error", (error) => options.logger?.warn({ err: error }, "idle database connection lost"));
 
@@ -63,7 +63,8 @@ export function createPool(options: PoolOptions): Pool {
       query: (text, values) => run(client, text, values),
       async commit() {
         const { command } = await client.query("commit");
-        if (command !== "COMMIT") throw new Error("the transaction was rolled back because a statement in it had failed");
+        if (command !== "COMMIT")
+          throw new Error("the transaction was rolled back because a statement in it had failed");
       },
       release(broken) {
         client.removeListener("error", ignore);
