@@ -1,0 +1,71 @@
+import { Role } from "@sandgate/api/options";
+import { formatSpiffeId } from "@sandgate/pki";
+import type { TokenClaims } from "./token-claims.ts";
+import { tokenIssuer, tokenRules } from "./token-kind.ts";
+import type { TokenSigner } from "./token-signer.ts";
+
+/**
+ * The token that says these claims. Throws TypeError when the signer's algorithm is not the kind's, and RangeError for a life that
+ * verifiers would refuse.
+ */
+export async function mintToken(options: {
+  readonly signer: TokenSigner;
+  readonly trustDomain: string;
+  readonly claims: TokenClaims;
+}): Promise<string> {
+  const { signer, trustDomain, claims } = options;
+  const rule = tokenRules[claims.kind];
+  if (signer.algorithm !== rule.algorithm) throw new TypeError("the signer's algorithm is not the token's");
+  const lifeMs = claims.expiresAtMs - claims.issuedAtMs;
+  if (!(lifeMs > 0 && lifeMs <= rule.maxLifeMs)) throw new RangeError("the token's life is out of range");
+  const issuedAt = Math.floor(claims.issuedAtMs / 1000);
+  return signer.sign(rule.type, {
+    iss: tokenIssuer(trustDomain),
+    aud: rule.audience,
+    iat: issuedAt,
+    nbf: issuedAt,
+    exp: Math.floor(claims.expiresAtMs / 1000),
+    jti: claims.tokenId,
+    ...claimsOfKind(trustDomain, claims),
+  });
+}
+
+function claimsOfKind(trustDomain: string, claims: TokenClaims): Record<string, unknown> {
+  switch (claims.kind) {
+    case "bootstrap":
+      return sandboxClaims(trustDomain, claims);
+    case "session":
+      return { ...sandboxClaims(trustDomain, claims), cnf: { jkt: claims.keyThumbprint } };
+    case "user":
+      return {
+        sub: formatSpiffeId({ trustDomain, kind: "user", name: claims.userId }),
+        organization_id: claims.organizationId,
+        role: Role[claims.role].toLowerCase(),
+      };
+    case "egress":
+      return {
+        sub: formatSpiffeId({ trustDomain, kind: "sandbox", name: claims.sandboxId }),
+        container_id: claims.sandboxId,
+        organization_uuid: claims.organizationId,
+        incarnation: Number(claims.incarnation),
+        enforce_container_binding: String(claims.enforceContainerBinding),
+        use_egress_gateway: String(claims.useEgressGateway),
+        enforce_centralized_egress: String(claims.enforceCentralizedEgress),
+        is_hipaa_regulated: String(claims.isHipaaRegulated),
+        is_pci_compliant: String(claims.isPciCompliant),
+        ...(claims.allowedHosts === undefined ? {} : { allowed_hosts: claims.allowedHosts.join(",") }),
+      };
+  }
+}
+
+function sandboxClaims(
+  trustDomain: string,
+  claims: { readonly sandboxId: string; readonly organizationId: string; readonly incarnation: bigint },
+): Record<string, unknown> {
+  return {
+    sub: formatSpiffeId({ trustDomain, kind: "sandbox", name: claims.sandboxId }),
+    sandbox_id: claims.sandboxId,
+    organization_id: claims.organizationId,
+    incarnation: Number(claims.incarnation),
+  };
+}

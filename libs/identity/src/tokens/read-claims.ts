@@ -1,0 +1,152 @@
+import { Role } from "@sandgate/api/options";
+import { formatSpiffeId, type SpiffeKind } from "@sandgate/pki";
+import type { ClaimsByKind } from "./token-claims.ts";
+import { type TokenKind, tokenIssuer, tokenRules } from "./token-kind.ts";
+
+/** Clocks of two services may differ by this much. */
+export const CLOCK_SKEW_MS = 5_000;
+
+/** Why claims were refused. */
+export type ClaimsFault = "claims" | "expired";
+
+/** The claims are not those of a valid token of the kind. */
+export class ClaimsError extends Error {
+  override readonly name = "ClaimsError";
+  readonly fault: ClaimsFault;
+
+  constructor(fault: ClaimsFault, message: string) {
+    super(message);
+    this.fault = fault;
+  }
+}
+
+/**
+ * The claims of a token whose signature was verified, at `now` (milliseconds since the epoch). Throws ClaimsError unless issuer,
+ * audience, subject, times, life and every claim of the kind are as the kind demands.
+ */
+export function readClaims<K extends TokenKind>(
+  kind: K,
+  payload: Readonly<Record<string, unknown>>,
+  context: { readonly trustDomain: string; readonly now: number },
+): ClaimsByKind[K] {
+  const { trustDomain, now } = context;
+  const rule = tokenRules[kind];
+  if (payload.iss !== tokenIssuer(trustDomain)) throw new ClaimsError("claims", "another issuer");
+  if (payload.aud !== rule.audience) throw new ClaimsError("claims", "another audience");
+  const issuedAtMs = requireTime(payload.iat);
+  const expiresAtMs = requireTime(payload.exp);
+  if (issuedAtMs > now + CLOCK_SKEW_MS || requireTime(payload.nbf) > now + CLOCK_SKEW_MS)
+    throw new ClaimsError("claims", "not yet valid");
+  if (expiresAtMs <= issuedAtMs || expiresAtMs - issuedAtMs > rule.maxLifeMs)
+    throw new ClaimsError("claims", "a life out of range");
+  if (hasExpired(expiresAtMs, now)) throw new ClaimsError("expired", "expired");
+  const tokenId = requireText(payload.jti, /^[A-Za-z0-9_-]{16,64}$/);
+  const claims = readers[kind](payload, trustDomain);
+  return { ...claims, tokenId, issuedAtMs, expiresAtMs } as ClaimsByKind[K]; // the reader of this kind made the rest
+}
+
+/** Whether a token that expires then is expired, the skew allowed for. */
+export function hasExpired(expiresAtMs: number, now: number): boolean {
+  return now >= expiresAtMs + CLOCK_SKEW_MS;
+}
+
+type Payload = Readonly<Record<string, unknown>>;
+type OwnClaims<K extends TokenKind> = Omit<ClaimsByKind[K], "tokenId" | "issuedAtMs" | "expiresAtMs">;
+
+const readers: { readonly [K in TokenKind]: (payload: Payload, trustDomain: string) => OwnClaims<K> } = {
+  bootstrap: (payload, trustDomain) => ({ kind: "bootstrap", ...readSandbox(payload, trustDomain) }),
+  session: (payload, trustDomain) => ({
+    kind: "session",
+    ...readSandbox(payload, trustDomain),
+    keyThumbprint: requireText(isRecord(payload.cnf) ? payload.cnf.jkt : undefined, /^[A-Za-z0-9_-]{43}$/),
+  }),
+  user: (payload, trustDomain) => ({
+    kind: "user",
+    userId: requireSubject(payload, trustDomain, "user", userIdOf(payload.sub)),
+    organizationId: requireText(payload.organization_id, uuid),
+    role: requireRole(payload.role),
+  }),
+  egress: (payload, trustDomain) => ({
+    kind: "egress",
+    sandboxId: requireSubject(payload, trustDomain, "sandbox", requireText(payload.container_id, sandboxId)),
+    organizationId: requireText(payload.organization_uuid, uuid),
+    incarnation: requireIncarnation(payload.incarnation),
+    enforceContainerBinding: readFlag(payload.enforce_container_binding, true),
+    useEgressGateway: readFlag(payload.use_egress_gateway, true),
+    enforceCentralizedEgress: readFlag(payload.enforce_centralized_egress, true),
+    isHipaaRegulated: readFlag(payload.is_hipaa_regulated, false),
+    isPciCompliant: readFlag(payload.is_pci_compliant, false),
+    allowedHosts: readHosts(payload.allowed_hosts),
+  }),
+};
+
+const sandboxId = /^sbx-[a-z2-7]{20}$/;
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+function readSandbox(payload: Payload, trustDomain: string) {
+  return {
+    sandboxId: requireSubject(payload, trustDomain, "sandbox", requireText(payload.sandbox_id, sandboxId)),
+    organizationId: requireText(payload.organization_id, uuid),
+    incarnation: requireIncarnation(payload.incarnation),
+  };
+}
+
+/** The name, once `sub` is the SPIFFE id of exactly that name. */
+function requireSubject(payload: Payload, trustDomain: string, kind: SpiffeKind, name: string): string {
+  if (payload.sub !== formatSpiffeId({ trustDomain, kind, name })) throw new ClaimsError("claims", "another subject");
+  return name;
+}
+
+function userIdOf(subject: unknown): string {
+  return requireText(typeof subject === "string" ? subject.slice(subject.lastIndexOf("/") + 1) : undefined, uuid);
+}
+
+/** NumericDate of RFC 7519 in whole seconds; everything else that JSON calls a number is refused. */
+function requireTime(value: unknown): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value <= 0 || value > 0xff_ffff_ffff)
+    throw new ClaimsError("claims", "a time that is none");
+  return value * 1000;
+}
+
+function requireText(value: unknown, pattern: RegExp): string {
+  if (typeof value !== "string" || !pattern.test(value))
+    throw new ClaimsError("claims", "a claim is missing or malformed");
+  return value;
+}
+
+function requireIncarnation(value: unknown): bigint {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
+    throw new ClaimsError("claims", "no incarnation");
+  return BigInt(value);
+}
+
+function requireRole(value: unknown): Role {
+  switch (value) {
+    case "viewer":
+      return Role.VIEWER;
+    case "operator":
+      return Role.OPERATOR;
+    case "admin":
+      return Role.ADMIN;
+    default:
+      throw new ClaimsError("claims", "no role");
+  }
+}
+
+/** D-06: true, "true", false or "false"; what is absent takes the enforcing value; all else is refused. */
+function readFlag(value: unknown, absent: boolean): boolean {
+  if (value === undefined) return absent;
+  if (value === true || value === "true") return true;
+  if (value === false || value === "false") return false;
+  throw new ClaimsError("claims", "a flag that is neither true nor false");
+}
+
+function readHosts(value: unknown): readonly string[] | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "string") throw new ClaimsError("claims", "hosts that are not a list");
+  return value.split(",").filter((host) => host !== "");
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,97 @@
+import { compactVerify, errors } from "jose";
+import { isCanonicalP256Signature } from "./ecdsa-signature.ts";
+import type { KeySet } from "./key-set.ts";
+import { ClaimsError, type ClaimsFault, readClaims } from "./read-claims.ts";
+import type { ClaimsByKind } from "./token-claims.ts";
+import { type TokenKind, tokenRules } from "./token-kind.ts";
+
+/** Nothing longer is looked at. */
+export const MAX_TOKEN_LENGTH = 8192;
+
+/** Why a token of ours was refused. "binding": its `cnf` is not the key of the connection that carried it. */
+export type TokenFault = "malformed" | "algorithm" | "signature" | "binding" | ClaimsFault;
+
+/** What became of a token. */
+export type TokenVerification<C> =
+  | { readonly outcome: "verified"; readonly claims: C }
+  /** No token of this kind signed by a key of ours: the next authenticator's matter (G-03). */
+  | { readonly outcome: "not_ours" }
+  | { readonly outcome: "rejected"; readonly fault: TokenFault };
+
+/**
+ * Verifies a token of one kind. A text that is no JWS, an unknown `kid` and the `typ` of another kind are not ours; anything else
+ * that is not exactly as the kind demands is rejected. Throws only when the machine fails, never for what the token says.
+ */
+export async function verifyToken<K extends TokenKind>(
+  kind: K,
+  token: string,
+  context: {
+    readonly keys: KeySet;
+    readonly trustDomain: string;
+    /** Milliseconds since the epoch. */
+    readonly now: number;
+    /** Thumbprint of the key in the presenter's certificate; a token with `cnf` needs the same. */
+    readonly keyThumbprint: string | undefined;
+  },
+): Promise<TokenVerification<ClaimsByKind[K]>> {
+  if (token.length > MAX_TOKEN_LENGTH) return rejected("malformed");
+  const segments = splitToken(token);
+  const header = segments && parseRecord(segments.header);
+  if (segments === undefined || header === undefined || typeof header.kid !== "string") return notOurs;
+  const key = context.keys.find(header.kid);
+  if (key === undefined || isTypeOfOtherKind(header.typ, kind)) return notOurs;
+
+  const rule = tokenRules[kind];
+  if (header.typ !== rule.type || Object.keys(header).length !== 3) return rejected("malformed");
+  if (header.alg !== rule.algorithm || key.algorithm !== rule.algorithm) return rejected("algorithm");
+  if (!isCanonicalSignature(segments.signature, rule.algorithm)) return rejected("signature");
+  try {
+    await compactVerify(token, key.key, { algorithms: [rule.algorithm] });
+  } catch (cause) {
+    if (cause instanceof errors.JOSEError) return rejected("signature");
+    throw cause;
+  }
+  const payload = parseRecord(segments.payload);
+  if (payload === undefined) return rejected("malformed");
+  try {
+    const claims = readClaims(kind, payload, context);
+    if ("keyThumbprint" in claims && claims.keyThumbprint !== context.keyThumbprint) return rejected("binding");
+    return { outcome: "verified", claims };
+  } catch (cause) {
+    if (cause instanceof ClaimsError) return rejected(cause.fault);
+    throw cause;
+  }
+}
+
+const notOurs = { outcome: "not_ours" } as const;
+
+function rejected(fault: TokenFault) {
+  return { outcome: "rejected", fault } as const;
+}
+
+function splitToken(token: string): { header: string; payload: string; signature: string } | undefined {
+  const [, header, payload, signature] = /^([\w-]+)\.([\w-]+)\.([\w-]*)$/.exec(token) ?? [];
+  if (header === undefined || payload === undefined || signature === undefined) return undefined;
+  return { header, payload, signature };
+}
+
+function parseRecord(base64url: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(base64url, "base64url").toString("utf8"));
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return undefined;
+    return parsed as Record<string, unknown>; // a JSON object has string keys
+  } catch {
+    return undefined;
+  }
+}
+
+function isTypeOfOtherKind(type: unknown, kind: TokenKind): boolean {
+  return Object.entries(tokenRules).some(([other, rule]) => other !== kind && rule.type === type);
+}
+
+/** Both algorithms sign with 64 bytes, which base64url spells in one way only once the spare bits are zero. */
+function isCanonicalSignature(signature: string, algorithm: "EdDSA" | "ES256"): boolean {
+  const bytes = Buffer.from(signature, "base64url");
+  if (bytes.length !== 64 || bytes.toString("base64url") !== signature) return false;
+  return algorithm === "EdDSA" || isCanonicalP256Signature(bytes);
+}
