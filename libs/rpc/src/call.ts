@@ -13,6 +13,8 @@ export interface Connection {
   readonly remoteAddress: string;
   /** Ends the connection once its open calls are done. */
   drain(): void;
+  /** Calls `listener` once, when the connection has ended. */
+  onClose(listener: () => void): void;
 }
 
 /** Names a value that one step of the pipeline leaves for the next steps and the handler. */

@@ -21,6 +21,7 @@ export function createInProcessChannel(options: {
     inProcessPeer: options.peer,
     remoteAddress: "",
     drain: () => {},
+    onClose: () => {},
   };
   const incoming = (method: DescMethod, call: CallOptions, defaultTimeoutMs?: number): IncomingCall => {
     const timeoutMs = call.timeoutMs ?? defaultTimeoutMs;

@@ -7,7 +7,7 @@ export {
   FileCertificateStore,
 } from "./grpc/certificate-store.ts";
 export { createGrpcChannel, type GrpcChannelOptions } from "./grpc/grpc-channel.ts";
-export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from "./grpc/grpc-server.ts";
+export { createGrpcServer, type GrpcServer, type GrpcServerOptions, ListenError } from "./grpc/grpc-server.ts";
 export { type Handler, type Handlers, implement, type ServiceImplementation } from "./handler.ts";
 export { createInProcessChannel } from "./in-process-channel.ts";
 export { healthService, reflectionService } from "./open-services.ts";

@@ -39,14 +39,14 @@ export class CertificateStore implements CertificateProvider {
 
   addCaCertificateListener(listener: CaListener): void {
     this.#caListeners.add(listener);
-    this.#tellCa(listener);
+    process.nextTick(() => this.#tellCa(listener)); // grpc-js is not ready to hear while it adds a listener
   }
   removeCaCertificateListener(listener: CaListener): void {
     this.#caListeners.delete(listener);
   }
   addIdentityCertificateListener(listener: IdentityListener): void {
     this.#identityListeners.add(listener);
-    this.#tellIdentity(listener);
+    process.nextTick(() => this.#tellIdentity(listener));
   }
   removeIdentityCertificateListener(listener: IdentityListener): void {
     this.#identityListeners.delete(listener);

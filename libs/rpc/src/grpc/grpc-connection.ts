@@ -28,6 +28,10 @@ export class GrpcConnection implements Connection, AuthContext {
   drain(): void {
     this.#session.close();
   }
+
+  onClose(listener: () => void): void {
+    this.#session.once("close", listener);
+  }
 }
 
 const connections = new WeakMap<ServerHttp2Session, GrpcConnection>();

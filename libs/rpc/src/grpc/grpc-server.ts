@@ -42,13 +42,24 @@ export interface GrpcServerOptions {
 export interface GrpcServer {
   /**
    * Listens on "127.0.0.1:7443", "127.0.0.1:0" or "unix:/path" and answers the address with its port. A Unix socket of
-   * that path is replaced and gets the mode 0666: its directory says who may reach it. Throws when the address is taken.
+   * that path is replaced and gets the mode 0666: its directory says who may reach it. Throws ListenError.
    */
   bind(address: string): Promise<string>;
   /** Stops listening on an address that `bind` answered, and ends its connections. */
   unbind(address: string): void;
   /** Lets open calls end for `graceMs`, then cuts them. */
   stop(graceMs: number): Promise<void>;
+}
+
+/** The address cannot be listened on: it is taken, or not this machine's. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+  /** The operator's matter, not a fault of the program. */
+  readonly exitCode = 2;
+
+  constructor(address: string, cause: Error) {
+    super(`cannot listen on ${address}: ${cause.message}`, { cause });
+  }
 }
 
 /** Makes a gRPC server. Throws when a method has no access option or no handler. */
@@ -80,7 +91,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         const path = address.startsWith("unix:") ? address.slice("unix:".length) : undefined;
         if (path !== undefined) rmSync(path, { force: true });
         server.bindAsync(address, credentials, (error, port) => {
-          if (error !== null) return reject(error);
+          if (error !== null) return reject(new ListenError(address, error));
           if (path !== undefined) chmodSync(path, 0o666);
           resolve(path === undefined ? address.replace(/:\d+$/, `:${port}`) : address);
         });

@@ -8,11 +8,22 @@ import {
   SandboxCredential,
 } from "@sandgate/api/options";
 
+const known = new WeakMap<DescMethod, Access>();
+
 /**
  * The access option of a method. Throws a TypeError when it is absent or incomplete, so that a server with a method that
  * nobody decided on does not start.
  */
 export function readAccess(method: DescMethod): Access {
+  let access = known.get(method);
+  if (access === undefined) {
+    access = checkAccess(method);
+    known.set(method, access);
+  }
+  return access;
+}
+
+function checkAccess(method: DescMethod): Access {
   const name = `${method.parent.typeName}.${method.name}`;
   if (!hasOption(method, accessOption)) throw new TypeError(`${name} has no access option`);
   const access = getOption(method, accessOption);

@@ -1,0 +1,17 @@
+import type { Call } from "@sandgate/rpc";
+import type { Principal } from "../principal.ts";
+
+/**
+ * Recognizes one kind of credential. Answers undefined when the call carries none of that kind (the next one is asked), a
+ * principal when it does, and throws a ServiceError when it does but the credential is bad: then nobody else is asked.
+ */
+export interface Authenticator {
+  readonly name: string;
+  authenticate(call: Call): Promise<Principal | undefined>;
+}
+
+/** The token of an `authorization: Bearer` header (RFC 6750); undefined when there is none. */
+export function bearerToken(call: Call): string | undefined {
+  const header = call.header("authorization");
+  return header === undefined ? undefined : (/^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header)?.[1] ?? undefined);
+}

@@ -1,0 +1,42 @@
+import { type Call, ServiceError } from "@sandgate/rpc";
+import type { Principal } from "../principal.ts";
+import { requireCurrent } from "../steps/peer-step.ts";
+import { TokenVerifier } from "../tokens/index.ts";
+import type { SubjectRegister } from "../trust/subject-register.ts";
+import type { TrustState } from "../trust/trust-state.ts";
+import { type Authenticator, bearerToken } from "./authenticator.ts";
+import { rejectionOf } from "./rejection.ts";
+import { userPrincipal } from "./user-principal.ts";
+
+/** Recognizes the session tokens that Auth mints for users. */
+export class UserSessionAuthenticator implements Authenticator {
+  readonly name = "user-session";
+  readonly #verifier: TokenVerifier<"user">;
+  readonly #trust: TrustState;
+  readonly #register: SubjectRegister;
+  readonly #trustDomain: string;
+
+  constructor(deps: { trust: TrustState; register: SubjectRegister; trustDomain: string; clock: () => number }) {
+    this.#trust = deps.trust;
+    this.#register = deps.register;
+    this.#trustDomain = deps.trustDomain;
+    this.#verifier = new TokenVerifier({ kind: "user", trustDomain: deps.trustDomain, keys: deps.trust, clock: deps.clock });
+    deps.trust.onChange(() => this.#verifier.bumpEpoch());
+  }
+
+  async authenticate(call: Call): Promise<Principal | undefined> {
+    const token = bearerToken(call);
+    if (token === undefined) return undefined;
+    const verification = await this.#verifier.verify(token, undefined);
+    if (verification.outcome === "not_ours") return undefined;
+    if (verification.outcome === "rejected") throw rejectionOf(verification.fault);
+    requireCurrent(this.#trust);
+    const { claims } = verification;
+    if (this.#trust.isTokenRevoked(claims.tokenId) || this.#trust.isUserSessionRevoked(claims.userId, claims.issuedAtMs))
+      throw new ServiceError("CREDENTIAL_REVOKED", "the session is revoked");
+    return userPrincipal(await this.#register.findUser(claims.userId), {
+      trustDomain: this.#trustDomain,
+      authenticator: this.name,
+    });
+  }
+}

@@ -1,0 +1,18 @@
+export { type Authenticator, bearerToken } from "./authenticators/authenticator.ts";
+export { BootstrapTokenAuthenticator } from "./authenticators/bootstrap-token.ts";
+export { LocalOperatorAuthenticator } from "./authenticators/local-operator.ts";
+export { OperatorCertificateAuthenticator } from "./authenticators/operator-certificate.ts";
+export { SandboxTokenAuthenticator } from "./authenticators/sandbox-token.ts";
+export { UserSessionAuthenticator } from "./authenticators/user-session.ts";
+export { callerHeader, forwardPrincipal, forwardUser } from "./forwarded-principal.ts";
+export { type Peer, peerKey } from "./peer.ts";
+export { type Principal, principalKey } from "./principal.ts";
+export { grantSandboxScope, type SandboxScope, sandboxScopeOf } from "./sandbox-scope.ts";
+export type { CertificateAuthorities } from "./steps/certificate-authorities.ts";
+export { createIdentitySteps, type Denial, type IdentityOptions } from "./steps/identity-steps.ts";
+export { sandboxFieldOf } from "./steps/scope-step.ts";
+export * from "./tokens/index.ts";
+export { followTrust } from "./trust/follow-trust.ts";
+export { RemoteSubjectRegister } from "./trust/remote-subject-register.ts";
+export type { SubjectRegister } from "./trust/subject-register.ts";
+export { isTrusted, TrustState, type TrustSubject } from "./trust/trust-state.ts";

@@ -1,0 +1,95 @@
+import { type Call, readAccess, ServiceError, type Step } from "@sandgate/rpc";
+import { type Authenticator, bearerToken } from "../authenticators/authenticator.ts";
+import { userPrincipal } from "../authenticators/user-principal.ts";
+import { callerHeader, parseForwarded } from "../forwarded-principal.ts";
+import { peerKey } from "../peer.ts";
+import { type Principal, principalKey } from "../principal.ts";
+import type { SubjectRegister } from "../trust/subject-register.ts";
+import type { TrustState, TrustSubject } from "../trust/trust-state.ts";
+import { requireCurrent } from "./peer-step.ts";
+
+/**
+ * Finds out on whose behalf the call is made. It stands after the peer, whose word it takes for a forwarded principal and
+ * whose key a sandbox's token must be bound to, and before authorization, which judges what it finds.
+ */
+export function authenticateStep(deps: {
+  readonly authenticators: readonly Authenticator[];
+  readonly trust: TrustState;
+  readonly register: SubjectRegister;
+  readonly trustDomain: string;
+  /** Told of every outcome: the authenticator's name and "accepted", or the reason of the refusal. */
+  readonly onOutcome?: (authenticator: string, outcome: string) => void;
+}): Step {
+  return async (call) => {
+    const principal = await identify(call);
+    if (principal === undefined) return; // a service that calls for itself
+    requireOwnSandbox(call, principal);
+    call.set(principalKey, principal);
+    cutWhenRevoked(call, principal, deps.trust);
+  };
+
+  async function identify(call: Call): Promise<Principal | undefined> {
+    const peer = call.get(peerKey);
+    if (peer.kind === "service") return forwarded(call, peer.service);
+    for (const authenticator of deps.authenticators) {
+      try {
+        const principal = await authenticator.authenticate(call);
+        if (principal === undefined) continue;
+        deps.onOutcome?.(authenticator.name, "accepted");
+        return principal;
+      } catch (thrown) {
+        if (thrown instanceof ServiceError) deps.onOutcome?.(authenticator.name, thrown.reason);
+        throw thrown;
+      }
+    }
+    if (call.header("authorization") !== undefined) {
+      deps.onOutcome?.("none", "CREDENTIAL_REJECTED");
+      throw new ServiceError(
+        "CREDENTIAL_REJECTED",
+        bearerToken(call) === undefined ? "the authorization header is not a bearer token" : "the token is not of this suite",
+      );
+    }
+    return { kind: "anonymous", authenticator: "none" };
+  }
+
+  /** The principal that a service calls for: only where its entry for the method says that it may. */
+  async function forwarded(call: Call, service: string): Promise<Principal | undefined> {
+    const access = readAccess(call.method);
+    const mayForward = access.peers.some((rule) => rule.service === service && rule.mayForward);
+    if (!mayForward) return undefined;
+    const header = call.header(callerHeader);
+    if (header === undefined) throw new ServiceError("CREDENTIAL_MISSING", "the service does not say for whom it calls");
+    requireCurrent(deps.trust);
+    return userPrincipal(await deps.register.findUser(parseForwarded(header)), {
+      trustDomain: deps.trustDomain,
+      authenticator: "forwarded",
+    });
+  }
+}
+
+/** The invariant of identity: a connection opened with a sandbox's certificate carries that sandbox and nobody else, ever. */
+export function requireOwnSandbox(call: Call, principal: Principal): void {
+  const peer = call.get(peerKey);
+  if (peer.kind !== "sandbox") return;
+  if (principal.kind === "anonymous")
+    throw new ServiceError("CREDENTIAL_MISSING", "a sandbox's connection needs the sandbox's token");
+  if (
+    principal.kind !== "sandbox" ||
+    principal.sandboxId !== peer.sandboxId ||
+    principal.incarnation !== peer.incarnation ||
+    principal.credential !== "session"
+  )
+    throw new ServiceError("CREDENTIAL_REJECTED", "a sandbox's connection carries that sandbox alone");
+}
+
+/** Ends an open stream when what it was opened with is revoked (G-15). A unary call is over too soon to need it. */
+function cutWhenRevoked(call: Call, principal: Principal, trust: TrustState): void {
+  if (call.method.methodKind === "unary" || principal.kind === "anonymous") return;
+  const subjects: TrustSubject[] =
+    principal.kind === "user"
+      ? [`user:${principal.userId}`]
+      : [`sandbox:${principal.sandboxId}`, `token:${principal.tokenId}`];
+  call.onDone(
+    trust.watch(subjects, () => call.end(new ServiceError("CREDENTIAL_REVOKED", "the credential was revoked"))),
+  );
+}

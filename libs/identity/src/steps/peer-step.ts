@@ -1,0 +1,117 @@
+import { type CertificateFacts, formatSpiffeId, parseSpiffeId, readCertificate } from "@sandgate/pki";
+import { type Call, type Connection, readAccess, ServiceError, type Step } from "@sandgate/rpc";
+import { PrincipalKind } from "@sandgate/api/options";
+import { type Peer, peerKey } from "../peer.ts";
+import type { SubjectRegister } from "../trust/subject-register.ts";
+import { isTrusted, type TrustState } from "../trust/trust-state.ts";
+import { type CertificateAuthorities, issuerKind } from "./certificate-authorities.ts";
+import { operatorCertificateKey } from "../authenticators/operator-certificate.ts";
+
+/** What a connection's certificate says, worked out once for each connection. */
+interface ConnectionFacts {
+  readonly kind: "service" | "sandbox" | "user";
+  readonly name: string;
+  readonly spiffeId: string;
+  readonly certificate: CertificateFacts;
+}
+
+/**
+ * Finds out which process opened the connection. It stands first, because nobody's credential means anything before it is
+ * known who carries it. On every call, whatever the connection was when it was opened: the certificate has not expired and
+ * is not revoked, and a sandbox's key is the one that its living incarnation enrolled with.
+ */
+export function peerStep(deps: {
+  readonly trust: TrustState;
+  readonly register: SubjectRegister;
+  readonly trustDomain: string;
+  /** Undefined on listeners that ask for no certificate. */
+  readonly authorities: CertificateAuthorities | undefined;
+  readonly clock: () => number;
+}): Step {
+  const known = new WeakMap<Connection, ConnectionFacts>();
+
+  const factsOf = (connection: Connection, der: Uint8Array): ConnectionFacts => {
+    const kept = known.get(connection);
+    if (kept !== undefined) return kept;
+    const certificate = readCertificate(der);
+    const id = certificate.spiffeId === undefined ? undefined : parseSpiffeId(certificate.spiffeId);
+    const kind = deps.authorities === undefined ? undefined : issuerKind(der, deps.authorities);
+    // A certificate is worth what its issuer may vouch for: the sandbox CA cannot make a service.
+    if (id === undefined || kind === undefined || id.kind !== kind || id.trustDomain !== deps.trustDomain)
+      throw new ServiceError("CREDENTIAL_REJECTED", "the certificate is not one of this trust domain");
+    const facts = { kind, name: id.name, spiffeId: formatSpiffeId(id), certificate };
+    known.set(connection, facts);
+    const lifeMs = certificate.notAfter - deps.clock();
+    const timer = setTimeout(() => connection.drain(), Math.min(Math.max(lifeMs, 0), 2 ** 31 - 1)).unref();
+    connection.onClose(() => clearTimeout(timer));
+    return facts;
+  };
+
+  const sandboxPeer = async (facts: ConnectionFacts): Promise<Peer> => {
+    requireCurrent(deps.trust);
+    const subject = await deps.register.findSandbox(facts.name);
+    if (
+      subject === undefined ||
+      !isTrusted(subject) ||
+      deps.trust.isIncarnationRevoked(subject.sandboxId, subject.incarnation)
+    )
+      throw new ServiceError("CREDENTIAL_REVOKED", "the certificate's sandbox is not trusted any more");
+    if (subject.keyThumbprint !== facts.certificate.keyThumbprint)
+      throw new ServiceError("CREDENTIAL_REVOKED", "the certificate is of another incarnation");
+    return {
+      kind: "sandbox",
+      sandboxId: subject.sandboxId,
+      incarnation: subject.incarnation,
+      spiffeId: facts.spiffeId,
+      keyThumbprint: facts.certificate.keyThumbprint,
+    };
+  };
+
+  return async (call) => {
+    const peer = await identify(call);
+    call.set(peerKey, peer);
+    requireAllowedPeer(call, peer);
+  };
+
+  async function identify(call: Call): Promise<Peer> {
+    const { connection } = call;
+    if (connection.transport === "in-process") return inProcessPeer(connection);
+    if (connection.certificate === undefined) return { kind: "none" };
+    const facts = factsOf(connection, connection.certificate);
+    if (facts.certificate.notAfter <= deps.clock())
+      throw new ServiceError("CREDENTIAL_EXPIRED", "the certificate of this connection has expired");
+    if (deps.trust.isCertificateRevoked(facts.certificate.sha256))
+      throw new ServiceError("CREDENTIAL_REVOKED", "the certificate of this connection is revoked");
+    switch (facts.kind) {
+      case "service":
+        return { kind: "service", service: facts.name, spiffeId: facts.spiffeId };
+      case "sandbox":
+        return sandboxPeer(facts);
+      case "user":
+        call.set(operatorCertificateKey, { userId: facts.name, sha256: facts.certificate.sha256 });
+        return { kind: "none" };
+    }
+  }
+}
+
+function inProcessPeer(connection: Connection): Peer {
+  const id = connection.inProcessPeer === undefined ? undefined : parseSpiffeId(connection.inProcessPeer);
+  if (id?.kind !== "service") throw new TypeError("an in-process channel without a service behind it");
+  return { kind: "service", service: id.name, spiffeId: formatSpiffeId(id) };
+}
+
+/** Whether this process may call this method at all, before anybody's credential is read. */
+export function requireAllowedPeer(call: Call, peer: Peer): void {
+  const access = readAccess(call.method);
+  const allowed = {
+    service: () => peer.kind === "service" && access.peers.some((rule) => rule.service === peer.service),
+    sandbox: () => access.principals.includes(PrincipalKind.SANDBOX),
+    none: () => access.principals.length > 0,
+  }[peer.kind]();
+  if (!allowed) throw new ServiceError("PEER_NOT_ALLOWED", "this peer may not call this method");
+}
+
+/** Throws unless the trust stream is current: without revocation data nothing is accepted. */
+export function requireCurrent(trust: TrustState): void {
+  if (!trust.isCurrent()) throw new ServiceError("TRUST_UNAVAILABLE", "there is no current revocation data");
+}

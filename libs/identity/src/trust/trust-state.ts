@@ -1,0 +1,148 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Revocation, RevocationKind, type SandboxSubject, type WatchTrustResponse } from "@sandgate/api/auth";
+import { createKeySet, type KeySet, type VerificationKey } from "../tokens/index.ts";
+
+/** A consumer that has heard nothing for this long accepts no credential. */
+export const trustStaleMs = 10_000;
+
+/** Something that a stream or a cache depends on, and that can be revoked. */
+export type TrustSubject = `sandbox:${string}` | `user:${string}` | `token:${string}` | `certificate:${string}`;
+
+/**
+ * What is trusted and what is revoked at this moment, as Auth's trust stream has told. It knows nothing by itself: without
+ * a current stream it says so, and then nothing may be accepted.
+ */
+export class TrustState implements KeySet {
+  readonly #clock: () => number;
+  readonly #watchers = new Map<TrustSubject, Set<() => void>>();
+  readonly #changeListeners = new Set<(change: WatchTrustResponse) => void>();
+  readonly #revoked = new Map<string, Revocation>();
+  #keys: KeySet = createKeySet('{"keys":[]}');
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #sequence = 0n;
+
+  constructor(options: { clock: () => number }) {
+    this.#clock = options.clock;
+  }
+
+  /** The last sequence that was applied: from where to go on after a reconnect. */
+  get sequence(): bigint {
+    return this.#sequence;
+  }
+  /** The signing key of that kid; undefined when there is none or it is revoked. */
+  find(kid: string): VerificationKey | undefined {
+    return this.#has(RevocationKind.SIGNING_KEY, kid) ? undefined : this.#keys.find(kid);
+  }
+  /** Whether the stream has been heard within the last 10 s. */
+  isCurrent(): boolean {
+    return this.#clock() - this.#heardAt <= trustStaleMs;
+  }
+
+  isTokenRevoked(tokenId: string): boolean {
+    return this.#has(RevocationKind.TOKEN, tokenId) || this.#has(RevocationKind.SUPERSEDED_TOKEN, tokenId);
+  }
+  isIncarnationRevoked(sandboxId: string, incarnation: bigint): boolean {
+    return this.#has(RevocationKind.SANDBOX, sandboxId) || this.#has(RevocationKind.INCARNATION, `${sandboxId}/${incarnation}`);
+  }
+  isCertificateRevoked(sha256: string): boolean {
+    return this.#has(RevocationKind.CERTIFICATE, sha256);
+  }
+  /** Whether a user's session that was issued then (milliseconds) is revoked. */
+  isUserSessionRevoked(userId: string, issuedAt: number): boolean {
+    const revocation = this.#revoked.get(`${RevocationKind.USER}:${userId}`);
+    return revocation?.issuedBefore !== undefined && issuedAt < timestampMs(revocation.issuedBefore);
+  }
+
+  /** Takes in one message of the trust stream. */
+  apply(change: WatchTrustResponse): void {
+    this.#heardAt = this.#clock();
+    const what = change.change;
+    switch (what.case) {
+      case "heartbeat":
+      case undefined:
+        return;
+      case "snapshot":
+        this.#revoked.clear();
+        for (const revocation of what.value.revocations) this.#revoke(revocation);
+        this.#keys = createKeySet(what.value.signingKeys?.jwksJson ?? '{"keys":[]}');
+        break;
+      case "revocation":
+        this.#revoke(what.value);
+        break;
+      case "signingKeys":
+        this.#keys = createKeySet(what.value.jwksJson);
+        break;
+      case "sandbox":
+        if (!isTrusted(what.value)) this.#notify(`sandbox:${what.value.sandboxId}`);
+        break;
+      case "user":
+        if (!what.value.active) this.#notify(`user:${what.value.userId}`);
+        break;
+    }
+    this.#sequence = change.sequence;
+    this.#forgetExpired();
+    for (const listener of this.#changeListeners) listener(change);
+  }
+
+  /** Calls `onRevoked` once when any of the subjects is revoked. Answers how to stop watching. */
+  watch(subjects: readonly TrustSubject[], onRevoked: () => void): () => void {
+    for (const subject of subjects) {
+      const watchers = this.#watchers.get(subject) ?? new Set();
+      watchers.add(onRevoked);
+      this.#watchers.set(subject, watchers);
+    }
+    return () => {
+      for (const subject of subjects) {
+        const watchers = this.#watchers.get(subject);
+        watchers?.delete(onRevoked);
+        if (watchers?.size === 0) this.#watchers.delete(subject);
+      }
+    };
+  }
+
+  /** Calls `listener` after every change that is not a heartbeat. Answers how to stop. */
+  onChange(listener: (change: WatchTrustResponse) => void): () => void {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  }
+
+  #has(kind: RevocationKind, subject: string): boolean {
+    return this.#revoked.has(`${kind}:${subject}`);
+  }
+
+  #revoke(revocation: Revocation): void {
+    this.#revoked.set(`${revocation.kind}:${revocation.subject}`, revocation);
+    switch (revocation.kind) {
+      case RevocationKind.TOKEN:
+        return this.#notify(`token:${revocation.subject}`);
+      case RevocationKind.INCARNATION:
+        return this.#notify(`sandbox:${revocation.subject.slice(0, revocation.subject.indexOf("/"))}`);
+      case RevocationKind.SANDBOX:
+        return this.#notify(`sandbox:${revocation.subject}`);
+      case RevocationKind.USER:
+        return this.#notify(`user:${revocation.subject}`);
+      case RevocationKind.CERTIFICATE:
+        return this.#notify(`certificate:${revocation.subject}`);
+      case RevocationKind.SUPERSEDED_TOKEN: // open streams go on under the successor
+      case RevocationKind.SIGNING_KEY: // asked at every verification
+      case RevocationKind.UNSPECIFIED:
+        return;
+    }
+  }
+
+  #notify(subject: TrustSubject): void {
+    for (const watcher of [...(this.#watchers.get(subject) ?? [])]) watcher();
+  }
+
+  #forgetExpired(): void {
+    if (this.#revoked.size < 1000 || this.#sequence % 100n !== 0n) return;
+    const now = this.#clock();
+    for (const [key, revocation] of this.#revoked)
+      if (revocation.expireTime !== undefined && timestampMs(revocation.expireTime) < now) this.#revoked.delete(key);
+  }
+}
+
+/** Whether a sandbox may act: alive, and its incarnation not revoked. */
+export function isTrusted(subject: SandboxSubject): boolean {
+  return subject.alive && subject.trusted;
+}
