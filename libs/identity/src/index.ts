@@ -5,6 +5,13 @@ export { OperatorCertificateAuthenticator } from "./authenticators/operator-cert
 export { SandboxTokenAuthenticator } from "./authenticators/sandbox-token.ts";
 export { UserSessionAuthenticator } from "./authenticators/user-session.ts";
 export { callerHeader, forwardPrincipal, forwardUser } from "./forwarded-principal.ts";
+export {
+  createServiceListeners,
+  type SandboxSockets,
+  type ServiceListeners,
+  type ServiceListenersOptions,
+  type TlsFiles,
+} from "./listeners/service-listeners.ts";
 export { type Peer, peerKey } from "./peer.ts";
 export { type Principal, principalKey } from "./principal.ts";
 export { grantSandboxScope, type SandboxScope, sandboxScopeOf } from "./sandbox-scope.ts";

@@ -1,0 +1,183 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { AuditRecord } from "@sandgate/audit";
+import { Listener } from "@sandgate/api/options";
+import {
+  type CallOutcome,
+  createGrpcServer,
+  FileCertificateStore,
+  type GrpcServer,
+  healthService,
+  Pipeline,
+  reflectionService,
+  type ServiceImplementation,
+  type Step,
+} from "@sandgate/rpc";
+import type { Registry } from "prom-client";
+import type { Authenticator } from "../authenticators/authenticator.ts";
+import type { CertificateAuthorities } from "../steps/certificate-authorities.ts";
+import { createIdentitySteps } from "../steps/identity-steps.ts";
+import type { SubjectRegister } from "../trust/subject-register.ts";
+import type { TrustState } from "../trust/trust-state.ts";
+import { CallMetrics } from "./call-metrics.ts";
+import { createDenialRecorder } from "./denial-recorder.ts";
+
+/** Paths of this program's certificate and of the authorities that it trusts. */
+export interface TlsFiles {
+  readonly certificate_file: string;
+  readonly key_file: string;
+  readonly service_ca_file: string;
+  readonly sandbox_ca_file: string;
+  readonly operator_ca_file: string;
+}
+
+/** Opens and closes the sockets through which one sandbox reaches this program. */
+export interface SandboxSockets {
+  /** Listens in the sandbox's own directory, which must be there. Repeating it changes nothing. */
+  open(sandboxId: string): Promise<void>;
+  /** Ends the sockets and their connections. */
+  close(sandboxId: string): Promise<void>;
+}
+
+/** What the listeners of a program are made of. */
+export interface ServiceListenersOptions {
+  readonly services: readonly ServiceImplementation[];
+  readonly trust: TrustState;
+  readonly register: SubjectRegister;
+  readonly trustDomain: string;
+  /** The chain, in the order in which they are asked; the same on every listener. */
+  readonly authenticators: readonly Authenticator[];
+  readonly tls: TlsFiles;
+  readonly edgeAddresses: readonly string[];
+  readonly mtlsAddresses: readonly string[];
+  /** Where sandboxes have their directories, and what the sockets in them are called; undefined: the program has none. */
+  readonly sandboxSockets?: {
+    readonly directory: string;
+    /** Only the program with Auth in it has one. */
+    readonly enrolName?: string;
+    readonly controlName: string;
+  };
+  readonly audit: { record(record: AuditRecord): Promise<void> };
+  readonly metrics: Registry;
+  readonly clock: () => number;
+  readonly newId: () => string;
+  readonly isServing: () => boolean | Promise<boolean>;
+  /** Told of the calls that ended in INTERNAL, with their cause, and of certificates that could not be read again. */
+  readonly onFault: (fault: unknown, what: { readonly callId?: string; readonly method?: string }) => void;
+}
+
+/** The listeners of one program, all with the same services, steps and authenticators. */
+export interface ServiceListeners {
+  /** Listens. Answers the addresses, with their ports. */
+  start(): Promise<{ readonly edge: readonly string[]; readonly mtls: readonly string[] }>;
+  readonly sockets: SandboxSockets;
+  /** The pipeline that modules of the same process call through. */
+  readonly inProcess: Pipeline;
+  stop(graceMs: number): Promise<void>;
+}
+
+/**
+ * Makes the listeners of a program: edge, mutual TLS, and the sockets in the sandboxes' directories. Throws when a method
+ * has no access option, and when a file of `tls` cannot be read.
+ */
+export function createServiceListeners(options: ServiceListenersOptions): ServiceListeners {
+  const authorities: CertificateAuthorities = {
+    service: readFileSync(options.tls.service_ca_file, "utf8"),
+    sandbox: readFileSync(options.tls.sandbox_ca_file, "utf8"),
+    operator: readFileSync(options.tls.operator_ca_file, "utf8"),
+  };
+  const certificates = new FileCertificateStore(
+    {
+      caFiles: [options.tls.service_ca_file, options.tls.sandbox_ca_file, options.tls.operator_ca_file],
+      certificateFile: options.tls.certificate_file,
+      keyFile: options.tls.key_file,
+    },
+    { onFault: (fault) => options.onFault(fault, {}) },
+  );
+  const metrics = new CallMetrics(options.metrics);
+  const recordDenial = createDenialRecorder({ record: (record) => options.audit.record(record), clock: options.clock });
+  const steps: readonly Step[] = createIdentitySteps({
+    trust: options.trust,
+    register: options.register,
+    trustDomain: options.trustDomain,
+    authorities,
+    authenticators: options.authenticators,
+    clock: options.clock,
+    recordDenial: async (denial) => {
+      metrics.countDenial(denial.reason);
+      await recordDenial(denial);
+    },
+    onOutcome: (authenticator, outcome) => metrics.countAuthentication(authenticator, outcome),
+  });
+  const observe = (outcome: CallOutcome): void => {
+    metrics.countCall(outcome);
+    if (outcome.outcome === "INTERNAL")
+      options.onFault(outcome.cause, {
+        method: outcome.method.name,
+        ...(outcome.call !== undefined && { callId: outcome.call.id }),
+      });
+  };
+
+  const descriptors = options.services.map(({ service }) => service);
+  const openServices = [
+    healthService({ services: descriptors, isServing: options.isServing }),
+    reflectionService(descriptors),
+  ];
+  const server = (listener: Listener, mutualTls: boolean, open: readonly ServiceImplementation[]): GrpcServer =>
+    createGrpcServer({
+      listener,
+      services: options.services,
+      openServices: open,
+      steps,
+      certificates,
+      mutualTls,
+      newCallId: options.newId,
+      observe,
+    });
+  const edge = server(Listener.EDGE, false, openServices);
+  const mtls = server(Listener.MTLS, true, openServices);
+  const enrol = server(Listener.ENROL, false, []);
+  const control = server(Listener.CONTROL, true, []);
+
+  const opened = new Map<string, Promise<void>>();
+  const { sandboxSockets } = options;
+  const socketsOf = (sandboxId: string): { server: GrpcServer; address: string }[] => {
+    if (sandboxSockets === undefined) return [];
+    const { directory, enrolName, controlName } = sandboxSockets;
+    const at = (name: string): string => `unix:${join(directory, sandboxId, name)}`;
+    return [
+      ...(enrolName === undefined ? [] : [{ server: enrol, address: at(enrolName) }]),
+      { server: control, address: at(controlName) },
+    ];
+  };
+
+  return {
+    inProcess: new Pipeline({ listener: Listener.MTLS, services: options.services, steps, observe }),
+    start: async () => ({
+      edge: await Promise.all(options.edgeAddresses.map((address) => edge.bind(address))),
+      mtls: await Promise.all(options.mtlsAddresses.map((address) => mtls.bind(address))),
+    }),
+    sockets: {
+      open: (sandboxId) => {
+        let opening = opened.get(sandboxId);
+        if (opening === undefined) {
+          opening = Promise.all(socketsOf(sandboxId).map((socket) => socket.server.bind(socket.address))).then(() => {});
+          opened.set(sandboxId, opening);
+          opening.catch(() => opened.delete(sandboxId));
+        }
+        return opening;
+      },
+      close: async (sandboxId) => {
+        const opening = opened.get(sandboxId);
+        if (opening === undefined) return;
+        opened.delete(sandboxId);
+        await opening.catch(() => undefined);
+        for (const socket of socketsOf(sandboxId)) socket.server.unbind(socket.address);
+      },
+    },
+    stop: async (graceMs) => {
+      await Promise.all([edge, mtls, enrol, control].map((one) => one.stop(graceMs)));
+      certificates.close();
+    },
+  };
+}
