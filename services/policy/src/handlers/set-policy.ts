@@ -1,0 +1,34 @@
+import type { PolicyService } from "@sandgate/api/policy";
+import { peerKey, principalKey, type SandboxScope, sandboxScopeOf, type SubjectRegister } from "@sandgate/identity";
+import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
+import { readPolicyChange } from "../domain/policy-change.ts";
+import type { PolicyAuthor, PolicyStore } from "../store/policy-store.ts";
+
+/** PolicyService.SetPolicy: stores a policy's next revision, which the proxies are told of at once. */
+export function setPolicy(deps: {
+  readonly store: PolicyStore;
+  readonly subjects: SubjectRegister;
+}): Handler<typeof PolicyService.method.setPolicy> {
+  const requireAlive = async (scope: SandboxScope): Promise<void> => {
+    const subject = await deps.subjects.findSandbox(scope.sandboxId);
+    if (subject?.alive === true) return;
+    await deps.store.retire([scope.sandboxId]);
+    throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox", { sandbox_id: scope.sandboxId });
+  };
+  return async (request, call) => {
+    const scope = sandboxScopeOf(call);
+    const change = readPolicyChange(request);
+    await requireAlive(scope);
+    const revision = await deps.store.setPolicy(scope, change, authorOf(call));
+    // It may have been retired while its first policy was on the way, when there was nothing to retire in the store.
+    await requireAlive(scope);
+    return { revision };
+  };
+}
+
+function authorOf(call: Call): PolicyAuthor {
+  const principal = call.get(principalKey);
+  const peer = call.get(peerKey);
+  if (principal.kind === "anonymous") throw new ServiceError("CREDENTIAL_MISSING", "this call needs a credential");
+  return { principal: principal.spiffeId, peer: peer.kind === "none" ? "none" : peer.spiffeId };
+}

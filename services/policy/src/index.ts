@@ -1,0 +1,1 @@
+export { createPolicyModule, type PolicyModule, type PolicyModuleDeps } from "./module.ts";

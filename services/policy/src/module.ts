@@ -1,0 +1,101 @@
+import { PolicyService } from "@sandgate/api/policy";
+import type { AuditLog } from "@sandgate/audit";
+import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import type { ConnectionSettings, Listener, Pool } from "@sandgate/postgres";
+import { implement, type ServiceImplementation } from "@sandgate/rpc";
+import { background, type Logger } from "@sandgate/telemetry";
+import { ChangeFeed } from "./feed/change-feed.ts";
+import { getPolicy } from "./handlers/get-policy.ts";
+import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listDecisions } from "./handlers/list-decisions.ts";
+import { listPolicyRevisions } from "./handlers/list-policy-revisions.ts";
+import { reportDecisions } from "./handlers/report-decisions.ts";
+import { reportPolicyStatus } from "./handlers/report-policy-status.ts";
+import { setPolicy } from "./handlers/set-policy.ts";
+import { watchDecisions } from "./handlers/watch-decisions.ts";
+import { watchEnforcement } from "./handlers/watch-enforcement.ts";
+import { watchPolicies } from "./handlers/watch-policies.ts";
+import { watchPolicy } from "./handlers/watch-policy.ts";
+import { Retirement } from "./retirement.ts";
+import { followReplicas } from "./store/notifications.ts";
+import { PostgresPolicyStore } from "./store/postgres-policy-store.ts";
+
+/** What the Policy service is made of. */
+export interface PolicyModuleDeps {
+  /** Of the role and schema `policy`, whose migrations have run. */
+  readonly pool: Pool;
+  /** Where that database is, for the connection that notifications come on. */
+  readonly connection: ConnectionSettings;
+  /** In the schema `policy`. */
+  readonly audit: AuditLog;
+  readonly subjects: SubjectRegister;
+  readonly trust: Pick<TrustState, "onChange">;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  /** A UUID. */
+  readonly newId: () => string;
+  readonly decisionRetentionDays: number;
+}
+
+/** The Policy service, ready to be mounted. */
+export interface PolicyModule {
+  readonly services: readonly ServiceImplementation[];
+  /** Begins to follow other replicas and the register of sandboxes. */
+  start(): Promise<void>;
+  /** Ends all streams with UNAVAILABLE, and what `start` began. */
+  stop(): Promise<void>;
+  readonly checks: Readonly<Record<string, () => void | Promise<void>>>;
+}
+
+const sweepMs = 10 * 60_000;
+const dayMs = 24 * 60 * 60_000;
+
+/** Builds the Policy service. Nothing runs before `start`. */
+export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
+  const { pool, audit, subjects, clock, logger } = deps;
+  const feed = new ChangeFeed();
+  const replicaId = deps.newId();
+  const store = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
+  const retirement = new Retirement({ store, subjects, trust: deps.trust, logger });
+  const sweep = () =>
+    background(store.prune(clock() - deps.decisionRetentionDays * dayMs), logger, "old decisions could not be removed");
+  let listener: Listener | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  return {
+    services: [
+      implement(PolicyService, {
+        setPolicy: setPolicy({ store, subjects }),
+        getPolicy: getPolicy({ store }),
+        listPolicyRevisions: listPolicyRevisions({ store }),
+        watchPolicy: watchPolicy({ store, feed }),
+        watchEnforcement: watchEnforcement({ store, feed }),
+        watchPolicies: watchPolicies({ store, feed, isReconciled: () => retirement.isReconciled() }),
+        reportPolicyStatus: reportPolicyStatus({ store }),
+        reportDecisions: reportDecisions({ store, clock }),
+        listDecisions: listDecisions({ store }),
+        watchDecisions: watchDecisions({ store, feed }),
+        listAuditEvents: listAuditEvents({ audit }),
+      }),
+    ],
+    async start() {
+      listener = await followReplicas({ connection: deps.connection, feed, replicaId, logger });
+      retirement.start();
+      sweep();
+      timer = setInterval(sweep, sweepMs).unref();
+    },
+    async stop() {
+      clearInterval(timer);
+      feed.stop();
+      await retirement.stop();
+      await listener?.close();
+    },
+    checks: {
+      database: () => pool.check(),
+      sandboxes_reconciled: () => {
+        if (!retirement.isReconciled()) throw new Error("the register of sandboxes has not been gone through yet");
+      },
+    },
+  };
+}

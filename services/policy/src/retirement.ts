@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import { background } from "@sandgate/telemetry";
+import type { PolicyStore } from "./store/policy-store.ts";
+
+const lookupsAtOnce = 16;
+const longestDelayMs = 5_000;
+
+/**
+ * Takes retired sandboxes out of what is pushed: those that the trust feed names at once, and by going through the register
+ * those that died while this service, or the feed, was down. Until the register was gone through once, nothing is pushed.
+ */
+export class Retirement {
+  readonly #store: PolicyStore;
+  readonly #subjects: SubjectRegister;
+  readonly #trust: Pick<TrustState, "onChange">;
+  readonly #logger: { error(fields: object, message: string): void };
+  readonly #stop = new AbortController();
+  #stopFollowing: (() => void) | undefined;
+  #reconciled = false;
+  #wanted = false;
+  #running: Promise<void> | undefined;
+
+  constructor(deps: {
+    store: PolicyStore;
+    subjects: SubjectRegister;
+    trust: Pick<TrustState, "onChange">;
+    logger: { error(fields: object, message: string): void };
+  }) {
+    this.#store = deps.store;
+    this.#subjects = deps.subjects;
+    this.#trust = deps.trust;
+    this.#logger = deps.logger;
+  }
+
+  /** Whether the register was gone through since the start. */
+  isReconciled(): boolean {
+    return this.#reconciled;
+  }
+
+  start(): void {
+    this.#stopFollowing = this.#trust.onChange(({ change }) => {
+      if (change.case === "snapshot") this.#reconcileSoon();
+      if (change.case === "sandbox" && !change.value.alive)
+        this.#store.retire([change.value.sandboxId]).catch((fault: unknown) => {
+          this.#logger.error({ err: fault, sandbox_id: change.value.sandboxId }, "sandbox could not be retired yet");
+          this.#reconcileSoon();
+        });
+    });
+    this.#reconcileSoon();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopFollowing?.();
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  /** Goes through the register, again if it is asked for meanwhile, until it has succeeded. */
+  #reconcileSoon(): void {
+    this.#wanted = true;
+    if (this.#running !== undefined || this.#stop.signal.aborted) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    background(this.#running, this.#logger, "sandboxes could not be reconciled");
+  }
+
+  async #run(): Promise<void> {
+    let delayMs = 100;
+    while (this.#wanted && !this.#stop.signal.aborted) {
+      this.#wanted = false;
+      try {
+        await this.#reconcile();
+        this.#reconciled = true;
+      } catch (fault) {
+        this.#logger.error({ err: fault }, "sandboxes could not be reconciled yet");
+        this.#wanted = true;
+        await sleep(delayMs * (0.5 + Math.random()), undefined, { signal: this.#stop.signal }).catch(() => {}); // stopped
+        delayMs = Math.min(delayMs * 2, longestDelayMs);
+      }
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    for (let after = ""; !this.#stop.signal.aborted; ) {
+      const sandboxIds = await this.#store.listLiving(after);
+      const last = sandboxIds.at(-1);
+      if (last === undefined) return;
+      await this.#store.retire(await this.#findDead(sandboxIds));
+      after = last;
+    }
+  }
+
+  async #findDead(sandboxIds: readonly string[]): Promise<string[]> {
+    const dead: string[] = [];
+    for (let index = 0; index < sandboxIds.length; index += lookupsAtOnce) {
+      const some = sandboxIds.slice(index, index + lookupsAtOnce);
+      const subjects = await Promise.all(some.map((sandboxId) => this.#subjects.findSandbox(sandboxId)));
+      dead.push(...some.filter((_, position) => subjects[position]?.alive !== true));
+    }
+    return dead;
+  }
+}
