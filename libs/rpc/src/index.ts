@@ -15,3 +15,4 @@ export { readAccess } from "./pipeline/access.ts";
 export type { CallObserver, CallOutcome } from "./pipeline/observe.ts";
 export { maxMessageBytes, Pipeline, type PipelineOptions } from "./pipeline/pipeline.ts";
 export { describeReason, type Reason, ServiceError } from "./service-error.ts";
+export { decodeStatusDetails } from "./status-details.ts";
