@@ -1,10 +1,11 @@
 export type { ConnectionIdentity, ConnectionSettings, ConnectionTimeouts } from "./connection-settings.ts";
 export {
   type EmbeddedPostgres,
-  EmbeddedPostgresError,
   type EmbeddedPostgresOptions,
+  type SocketConnection,
   startEmbeddedPostgres,
 } from "./embedded-postgres.ts";
+export { EmbeddedPostgresError } from "./embedded-postgres-error.ts";
 export { type Listener, type ListenOptions, listen, notify } from "./listen.ts";
 export { type MigrateOptions, migrate } from "./migrate.ts";
 export { decodePageToken, encodePageToken, type PageFilter, PageTokenError } from "./page-token.ts";
