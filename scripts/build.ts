@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 
 /** Every program: the name of its bundle, and its entry. */
-const programs = {
+const programs: Readonly<Record<string, string>> = {
   auth: "services/auth/src/main.ts",
   sandbox: "services/sandbox/src/main.ts",
   policy: "services/policy/src/main.ts",
@@ -33,14 +33,32 @@ const banner = [
 
 const fileLiteral = /new URL\(\s*"(\.{1,2}\/[^"]*)",\s*import\.meta\.url,?\s*\)/g;
 
-/** Builds the programs whose entry exists, from a copy of the repository at `root`, into `root`/dist. Returns their names. */
-export async function buildPrograms(root: string): Promise<readonly string[]> {
+/** What became of a build: the names of the programs, and esbuild's messages for those that could not be built. */
+export interface BuildOutcome {
+  readonly built: readonly string[];
+  readonly failed: readonly string[];
+}
+
+/**
+ * Builds the programs whose entry exists, in the repository at `root`, into its dist folder. A program that cannot be built keeps its last
+ * bundle; why is printed.
+ */
+export async function buildPrograms(root: string): Promise<BuildOutcome> {
+  const names = Object.keys(programs).filter((name) => existsSync(join(root, programs[name] ?? "")));
+  const results = await Promise.all(names.map(async (name) => ({ name, files: await bundle(root, name) })));
+  const files = new Map(results.flatMap((result) => [...(result.files ?? [])]));
+  const failed = results.filter((result) => result.files === undefined).map(({ name }) => name);
+  synchronize(join(root, "dist"), files, { removeOthers: failed.length === 0 });
+  return { built: names.filter((name) => !failed.includes(name)), failed };
+}
+
+/** The files of one program by their paths in dist; undefined if it cannot be built. */
+async function bundle(root: string, name: string): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
   const dist = join(root, "dist");
   const files = new Map<string, Uint8Array>();
-  const entries = Object.entries(programs).filter(([, entry]) => existsSync(join(root, entry)));
   const result = await build({
     absWorkingDir: root,
-    entryPoints: entries.map(([name, entry]) => ({ out: name, in: entry })),
+    entryPoints: [{ out: name, in: programs[name] ?? "" }],
     outdir: dist,
     outExtension: { ".js": ".mjs" },
     bundle: true,
@@ -53,13 +71,15 @@ export async function buildPrograms(root: string): Promise<readonly string[]> {
     sourcemap: "linked",
     sourcesContent: false,
     banner: { js: banner },
-    external: ["pg-native"],
+    external: ["pg-native", "./pty.node"],
     logLevel: "warning",
     plugins: [shippedFiles({ root, dist, files }), terminalBinary({ root, files })],
+  }).catch((failure: unknown) => {
+    if (failure instanceof Error && "errors" in failure) return undefined; // esbuild has printed them
+    throw failure;
   });
-  for (const { path, contents } of result.outputFiles) files.set(relative(dist, path), contents);
-  synchronize(dist, files);
-  return entries.map(([name]) => name);
+  for (const { path, contents } of result?.outputFiles ?? []) files.set(relative(dist, path), contents);
+  return result === undefined ? undefined : files;
 }
 
 /** Rewrites the literals described above and collects the files that they name. */
@@ -96,14 +116,18 @@ function terminalBinary({ root, files }: { root: string; files: Map<string, Uint
       onLoad({ filter: /\/@lydell\/node-pty\/requireBinary\.js$/ }, ({ path }) => {
         const name = `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`;
         files.set("pty.node", readFileSync(createRequire(path).resolve(name)));
-        return { contents: `exports.requireBinary = (file) => require("./" + file);`, resolveDir: root };
+        return { contents: `exports.requireBinary = () => require("./pty.node");`, resolveDir: root };
       });
     },
   };
 }
 
-/** Makes `folder` hold exactly these files. Each is replaced at once, so that a running program never reads half of one. */
-function synchronize(folder: string, files: ReadonlyMap<string, Uint8Array>): void {
+/** Makes `folder` hold these files. Each is replaced at once, so that no one reads half of one; one that has not changed is left alone. */
+function synchronize(
+  folder: string,
+  files: ReadonlyMap<string, Uint8Array>,
+  { removeOthers }: { removeOthers: boolean },
+): void {
   for (const [name, contents] of files) {
     const path = join(folder, name);
     if (existsSync(path) && readFileSync(path).equals(contents)) continue;
@@ -112,7 +136,7 @@ function synchronize(folder: string, files: ReadonlyMap<string, Uint8Array>): vo
     writeFileSync(temporary, contents);
     renameSync(temporary, path);
   }
-  for (const path of existsSync(folder) ? filesBelow(folder) : [])
+  for (const path of removeOthers && existsSync(folder) ? filesBelow(folder) : [])
     if (!files.has(relative(folder, path)) && !path.endsWith(".new")) rmSync(path, { force: true });
 }
 
@@ -125,6 +149,10 @@ function filesBelow(path: string): readonly string[] {
 
 if (import.meta.main) {
   const startedAt = performance.now();
-  const names = await buildPrograms(resolve(import.meta.dirname, ".."));
-  console.log(`built ${names.join(", ") || "nothing"} in ${Math.round(performance.now() - startedAt)} ms`);
+  const { built, failed } = await buildPrograms(resolve(import.meta.dirname, ".."));
+  console.log(`built ${built.join(", ") || "nothing"} in ${Math.round(performance.now() - startedAt)} ms`);
+  if (failed.length > 0) {
+    console.error(`could not build ${failed.join(", ")}`);
+    process.exitCode = 1;
+  }
 }
