@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    globalSetup: ["./libs/testing/src/throw-away-server.ts"],
     projects: [
       {
         extends: true,

@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmod, chown, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { Socket } from "node:net";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
@@ -158,13 +159,13 @@ class EmbeddedServer implements EmbeddedPostgres {
         ],
         [fresh],
       );
-      const child = spawn(command.file, command.args, { env: command.env, stdio: ["ignore", "pipe", "pipe"] });
+      const child = spawn(command.file, command.args, { env: command.env, stdio: ["ignore", "pipe", "pipe", "pipe"] });
       let output = "";
       for (const stream of [child.stdout, child.stderr])
-        stream.setEncoding("utf8").on("data", (text: string) => {
+        stream?.setEncoding("utf8").on("data", (text: string) => {
           output = (output + text).slice(-4_000);
         });
-      const code = await exitOf(child, command);
+      const code = await exitOf(child, command, "close");
       if (code !== 0) throw new EmbeddedPostgresError(`initdb failed:\n${output.trim()}`);
       await syncDirectory(parent);
       await rename(fresh, dataDirectory).catch(async (error: NodeJS.ErrnoException) => {
@@ -253,16 +254,17 @@ class EmbeddedServer implements EmbeddedPostgres {
     const log = await open(logPath, "w", 0o600);
     const child = spawn(command.file, command.args, {
       env: command.env,
-      stdio: ["ignore", log.fd, log.fd],
+      stdio: ["ignore", log.fd, log.fd, this.#options.lifetime === "starter" ? "pipe" : "ignore"],
       // a session of its own: an interrupt at the terminal is for the starter, which stops it in order
       detached: true,
     });
     let exited = false;
-    const exit = exitOf(child, command).finally(() => {
+    const exit = exitOf(child, command, "exit").finally(() => {
       exited = true;
     });
     exit.catch(() => {}); // raised below, where it is awaited
     child.unref();
+    for (const stream of child.stdio) if (stream instanceof Socket) stream.unref();
     await log.close();
     for (; !exited && Date.now() < end; await sleep(5)) {
       const postmaster = await this.#findPostmaster();
@@ -344,15 +346,16 @@ class EmbeddedServer implements EmbeddedPostgres {
   }
 }
 
-async function exitOf(child: ReturnType<typeof spawn>, command: PostgresCommand): Promise<number | null> {
+/** The exit code: at "exit", or at "close", when all output has come. */
+async function exitOf(child: ChildProcess, command: PostgresCommand, event: "exit" | "close"): Promise<number | null> {
   try {
-    const [code] = (await once(child, "close")) as [number | null, NodeJS.Signals | null]; // node's own signature
+    const [code] = (await once(child, event)) as [number | null, NodeJS.Signals | null]; // node's own signature
     return code;
   } catch (cause) {
     throw new EmbeddedPostgresError(
       command.wrapped
         ? "the embedded PostgreSQL needs bubblewrap for this user: apt-get install bubblewrap"
-        : "the embedded PostgreSQL needs setpriv: apt-get install util-linux",
+        : `${command.file} cannot be run`,
       { cause },
     );
   }

@@ -13,6 +13,17 @@ export interface PostgresCommand {
   readonly wrapped: boolean;
 }
 
+/**
+ * Runs the rest of the command line below a shell that interrupts it when file descriptor 3 ends. A parent-death signal would
+ * not do: it comes from the dying parent, bubblewrap's monitor, which has no right to signal another uid.
+ */
+const watched = [
+  "/bin/sh",
+  "-c",
+  '"$@" 3<&- & server=$!; (read -r line <&3; kill -INT $server 2>/dev/null) & watch=$!; exec 3<&-; wait $server; code=$?; kill $watch 2>/dev/null; exit $code',
+  "watched",
+];
+
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
@@ -29,22 +40,23 @@ export async function createPostgresCommand(options: {
   readonly runtimeDirectory: string;
   readonly writableDirectories: readonly string[];
   readonly uid: number;
-  /** Whether it gets SIGINT, a fast shutdown, when this process dies. */
+  /** Whether it gets SIGINT, a fast shutdown, at the end of its file descriptor 3: when this process dies. */
   readonly endWithStarter: boolean;
 }): Promise<PostgresCommand> {
   const { binaries, runtimeDirectory, uid } = options;
   const program = join(binaries.root, "bin", options.program);
   const env = { PATH: searchPath, LC_ALL: "C", TZ: "UTC" };
-  const deathSignal = options.endWithStarter ? ["--pdeathsig", "INT"] : [];
+  const commandLine = [...(options.endWithStarter ? watched : []), program, ...options.args];
   // a library that is found through a link looks for its own beside the link
   const libraries = join(binaries.root, "lib");
   const isRoot = process.geteuid?.() === 0;
 
   if (!isRoot && hasPasswdEntry()) {
     const links = await makeLibraryLinks(binaries, join(runtimeDirectory, "postgres-lib"));
+    const [file = program, ...args] = commandLine;
     return {
-      file: "setpriv",
-      args: [...deathSignal, "--no-new-privs", "--", program, ...options.args],
+      file,
+      args,
       env: { ...env, LD_LIBRARY_PATH: `${links}:${libraries}` },
       wrapped: false,
     };
@@ -54,7 +66,6 @@ export async function createPostgresCommand(options: {
   await writeFile(passwd, `postgres:x:${uid}:${uid}:PostgreSQL:/:/usr/sbin/nologin\n`, { mode: 0o644 });
   const links = "/run/postgres-lib";
   const bwrap = [
-    ...(options.endWithStarter ? ["--die-with-parent"] : []),
     ...(isRoot
       ? ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
       : ["--unshare-user"]),
@@ -77,11 +88,9 @@ export async function createPostgresCommand(options: {
     ...(isRoot
       ? ["--reuid", String(uid), "--regid", String(uid), "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
       : []),
-    ...deathSignal,
     "--no-new-privs",
     "--",
-    program,
-    ...options.args,
+    ...commandLine,
   ];
   return { file: "bwrap", args: bwrap, env: { ...env, LD_LIBRARY_PATH: `${links}:${libraries}` }, wrapped: true };
 }

@@ -1,0 +1,1 @@
+export { createThrowAwayDatabase, type ThrowAwayDatabase } from "./throw-away-database.ts";
