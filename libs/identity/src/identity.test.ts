@@ -14,7 +14,11 @@ import { Listener, Role } from "@sandgate/api/options";
 import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createCsr, createKeyPair } from "@sandgate/pki";
-import { type CertificateAuthority, createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
+import {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  loadCertificateAuthority,
+} from "@sandgate/pki/authority";
 import {
   type Call,
   type Connection,
@@ -38,8 +42,8 @@ import {
   peerKey,
   principalKey,
   SandboxTokenAuthenticator,
-  sandboxScopeOf,
   type SubjectRegister,
+  sandboxScopeOf,
   type TokenClaims,
   TrustState,
   UserSessionAuthenticator,
@@ -69,7 +73,13 @@ interface World {
     service: typeof SandboxService | typeof AuthService | typeof PolicyService,
     method: string,
     request: Record<string, unknown>,
-    as: { certificate?: string; token?: string; header?: Record<string, string>; listener?: Listener; connection?: Connection },
+    as: {
+      certificate?: string;
+      token?: string;
+      header?: Record<string, string>;
+      listener?: Listener;
+      connection?: Connection;
+    },
   ): Promise<string>;
   seen: Call | undefined;
 }
@@ -196,7 +206,13 @@ beforeEach(async () => {
   const claims = { sandboxId: own, organizationId: organization, incarnation: 2n, ...lifetime };
   const session = { kind: "session", ...claims, keyThumbprint: ownLeaf.keyThumbprint } as const;
   const mint = (body: TokenClaims, signer = signing.signer) => mintToken({ claims: body, signer, trustDomain });
-  const userClaims = { kind: "user", userId: operator, organizationId: organization, role: Role.ADMIN, ...lifetime } as const;
+  const userClaims = {
+    kind: "user",
+    userId: operator,
+    organizationId: organization,
+    role: Role.ADMIN,
+    ...lifetime,
+  } as const;
 
   world = {
     now,
@@ -253,7 +269,14 @@ beforeEach(async () => {
       };
       world.seen = undefined;
       return new Promise((resolve) => {
-        const incoming = { id: "call-1", method, listener, connection, deadline: undefined, header: (name: string) => headers[name] };
+        const incoming = {
+          id: "call-1",
+          method,
+          listener,
+          connection,
+          deadline: undefined,
+          header: (name: string) => headers[name],
+        };
         const bytes = toBinary(method.input, create(method.input, request));
         const end = (error: ServiceError | undefined) => resolve(error === undefined ? "OK" : error.reason);
         const requests = (async function* () {
@@ -344,31 +367,139 @@ describe("authorization", () => {
   it.each([
     ["an operator may create", SandboxService, "CreateSandbox", {}, { token: "operator" }, "OK"],
     ["a viewer may not create", SandboxService, "CreateSandbox", {}, { token: "viewer" }, "ROLE_TOO_LOW"],
-    ["D-08: a sandbox may not create", SandboxService, "CreateSandbox", {}, { certificate: "own", token: "own" }, "PEER_NOT_ALLOWED"],
-    ["a name is resolved in the caller's organization", SandboxService, "GetSandbox", { sandbox: "name-a" }, { token: "viewer" }, "OK"],
-    ["G-25: another organization's name is not found", SandboxService, "GetSandbox", { sandbox: "name-c" }, { token: "viewer" }, "SANDBOX_NOT_FOUND"],
-    ["a name that cannot be one is not found", SandboxService, "GetSandbox", { sandbox: "../x" }, { token: "viewer" }, "SANDBOX_NOT_FOUND"],
+    [
+      "D-08: a sandbox may not create",
+      SandboxService,
+      "CreateSandbox",
+      {},
+      { certificate: "own", token: "own" },
+      "PEER_NOT_ALLOWED",
+    ],
+    [
+      "a name is resolved in the caller's organization",
+      SandboxService,
+      "GetSandbox",
+      { sandbox: "name-a" },
+      { token: "viewer" },
+      "OK",
+    ],
+    [
+      "G-25: another organization's name is not found",
+      SandboxService,
+      "GetSandbox",
+      { sandbox: "name-c" },
+      { token: "viewer" },
+      "SANDBOX_NOT_FOUND",
+    ],
+    [
+      "a name that cannot be one is not found",
+      SandboxService,
+      "GetSandbox",
+      { sandbox: "../x" },
+      { token: "viewer" },
+      "SANDBOX_NOT_FOUND",
+    ],
     ["services alone: a service of the list", AuthService, "ResolveUser", {}, { certificate: "policy" }, "OK"],
-    ["services alone: another service", AuthService, "RegisterSandbox", {}, { certificate: "policy" }, "PEER_NOT_ALLOWED"],
+    [
+      "services alone: another service",
+      AuthService,
+      "RegisterSandbox",
+      {},
+      { certificate: "policy" },
+      "PEER_NOT_ALLOWED",
+    ],
     ["services alone: an operator", AuthService, "ResolveUser", {}, { certificate: "operator" }, "PEER_NOT_ALLOWED"],
-    ["services alone: a sandbox", AuthService, "ResolveUser", {}, { certificate: "own", token: "own" }, "PEER_NOT_ALLOWED"],
-    ["G-13: refresh by a sandbox", AuthService, "RefreshSandboxToken", { sandboxId: own }, { certificate: "own", token: "own" }, "OK"],
-    ["G-13: refresh by a user", AuthService, "RefreshSandboxToken", { sandboxId: own }, { certificate: "operator" }, "PRINCIPAL_NOT_ALLOWED"],
-    ["enrolment with a bootstrap token", AuthService, "IssueSandboxToken", { sandboxId: own }, { token: "bootstrap", listener: Listener.ENROL }, "OK"],
-    ["enrolment of another sandbox", AuthService, "IssueSandboxToken", { sandboxId: other }, { token: "bootstrap" }, "SANDBOX_NOT_FOUND"],
-    ["enrolment with a session token", AuthService, "IssueSandboxToken", { sandboxId: own }, { token: "own" }, "CREDENTIAL_REJECTED"],
-    ["enrolment by a user", AuthService, "IssueSandboxToken", { sandboxId: own }, { token: "operator" }, "PRINCIPAL_NOT_ALLOWED"],
+    [
+      "services alone: a sandbox",
+      AuthService,
+      "ResolveUser",
+      {},
+      { certificate: "own", token: "own" },
+      "PEER_NOT_ALLOWED",
+    ],
+    [
+      "G-13: refresh by a sandbox",
+      AuthService,
+      "RefreshSandboxToken",
+      { sandboxId: own },
+      { certificate: "own", token: "own" },
+      "OK",
+    ],
+    [
+      "G-13: refresh by a user",
+      AuthService,
+      "RefreshSandboxToken",
+      { sandboxId: own },
+      { certificate: "operator" },
+      "PRINCIPAL_NOT_ALLOWED",
+    ],
+    [
+      "enrolment with a bootstrap token",
+      AuthService,
+      "IssueSandboxToken",
+      { sandboxId: own },
+      { token: "bootstrap", listener: Listener.ENROL },
+      "OK",
+    ],
+    [
+      "enrolment of another sandbox",
+      AuthService,
+      "IssueSandboxToken",
+      { sandboxId: other },
+      { token: "bootstrap" },
+      "SANDBOX_NOT_FOUND",
+    ],
+    [
+      "enrolment with a session token",
+      AuthService,
+      "IssueSandboxToken",
+      { sandboxId: own },
+      { token: "own" },
+      "CREDENTIAL_REJECTED",
+    ],
+    [
+      "enrolment by a user",
+      AuthService,
+      "IssueSandboxToken",
+      { sandboxId: own },
+      { token: "operator" },
+      "PRINCIPAL_NOT_ALLOWED",
+    ],
     ["enrolment by nobody", AuthService, "IssueSandboxToken", { sandboxId: own }, {}, "CREDENTIAL_MISSING"],
     ["a bootstrap token elsewhere", AuthService, "GetPrincipal", {}, { token: "bootstrap" }, "CREDENTIAL_REJECTED"],
-    ["no user method on control.sock", SandboxService, "GetSandbox", { sandbox: own }, { certificate: "own", token: "own", listener: Listener.CONTROL }, "METHOD_NOT_FOUND"],
-    ["no other method on enrol.sock", SandboxService, "GetSandboxConfig", { sandboxId: own }, { token: "operator", listener: Listener.ENROL }, "METHOD_NOT_FOUND"],
-    ["G-22: nobody", SandboxService, "PushSandboxLogs", { sandboxId: own }, { certificate: "viewer" }, "PRINCIPAL_NOT_ALLOWED"],
+    [
+      "no user method on control.sock",
+      SandboxService,
+      "GetSandbox",
+      { sandbox: own },
+      { certificate: "own", token: "own", listener: Listener.CONTROL },
+      "METHOD_NOT_FOUND",
+    ],
+    [
+      "no other method on enrol.sock",
+      SandboxService,
+      "GetSandboxConfig",
+      { sandboxId: own },
+      { token: "operator", listener: Listener.ENROL },
+      "METHOD_NOT_FOUND",
+    ],
+    [
+      "G-22: nobody",
+      SandboxService,
+      "PushSandboxLogs",
+      { sandboxId: own },
+      { certificate: "viewer" },
+      "PRINCIPAL_NOT_ALLOWED",
+    ],
   ] as const)("%s", async (_what, service, method, request, as, outcome) => {
     expect(await world.call(service, method, request, as)).toBe(outcome);
   });
 
   it("a role that the register has lowered counts at once, whatever the token says", async () => {
-    world.users.set(operator, create(UserSubjectSchema, { userId: operator, organizationId: organization, role: Role.VIEWER, active: true }));
+    world.users.set(
+      operator,
+      create(UserSubjectSchema, { userId: operator, organizationId: organization, role: Role.VIEWER, active: true }),
+    );
     expect(await world.call(SandboxService, "CreateSandbox", {}, { token: "operator" })).toBe("ROLE_TOO_LOW");
   });
 });
@@ -456,7 +587,9 @@ describe("G-15, G-16: what is revoked is refused, also on a connection that was 
     world.now += 10_001;
     expect(await ask()).toBe("TRUST_UNAVAILABLE");
     expect(await world.call(SandboxService, "ListSandboxes", {}, { token: "operator" })).toBe("TRUST_UNAVAILABLE");
-    expect(await world.call(SandboxService, "ListSandboxes", {}, { certificate: "operator" })).toBe("TRUST_UNAVAILABLE");
+    expect(await world.call(SandboxService, "ListSandboxes", {}, { certificate: "operator" })).toBe(
+      "TRUST_UNAVAILABLE",
+    );
   });
 });
 
@@ -497,7 +630,12 @@ describe("G-23: every denial is an audit event that carries both ids", () => {
   ] as const)("%o asks for %s", async (as, asked, principal, recorded) => {
     await world.call(SandboxService, "GetSandboxConfig", { sandboxId: asked }, as);
     expect(world.denials).toEqual([
-      expect.objectContaining({ reason: "SANDBOX_NOT_FOUND", principal, sandboxId: recorded, organizationId: organization }),
+      expect.objectContaining({
+        reason: "SANDBOX_NOT_FOUND",
+        principal,
+        sandboxId: recorded,
+        organizationId: organization,
+      }),
     ]);
   });
 });

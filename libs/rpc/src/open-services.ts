@@ -1,7 +1,11 @@
 import { create, createRegistry, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Health, HealthCheckResponse_ServingStatus } from "@sandgate/api/grpc/health";
-import { ServerReflection, type ServerReflectionResponse, ServerReflectionResponseSchema } from "@sandgate/api/grpc/reflection";
+import {
+  ServerReflection,
+  type ServerReflectionResponse,
+  ServerReflectionResponseSchema,
+} from "@sandgate/api/grpc/reflection";
 import { implement, type ServiceImplementation } from "./handler.ts";
 import { ServiceError } from "./service-error.ts";
 
@@ -128,7 +132,8 @@ export function reflectionService(services: readonly DescService[]): ServiceImpl
 function answer(
   messageResponse: NonNullable<Parameters<typeof create<typeof ServerReflectionResponseSchema>>[1]>["messageResponse"],
 ): ServerReflectionResponse["messageResponse"] {
-  return create(ServerReflectionResponseSchema, { ...(messageResponse !== undefined && { messageResponse }) }).messageResponse;
+  return create(ServerReflectionResponseSchema, { ...(messageResponse !== undefined && { messageResponse }) })
+    .messageResponse;
 }
 
 const notFound = answer({ case: "errorResponse", value: { errorCode: 5, errorMessage: "not found" } });

@@ -2,12 +2,12 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { credentials, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
 import { AuthService } from "@sandgate/api/auth";
 import { Health } from "@sandgate/api/grpc/health";
 import { ServerReflection } from "@sandgate/api/grpc/reflection";
 import { Listener } from "@sandgate/api/options";
 import { SandboxService } from "@sandgate/api/sandbox";
-import { Client as GrpcClient, credentials, Metadata } from "@grpc/grpc-js";
 import { createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -66,7 +66,10 @@ function service<S extends typeof SandboxService | typeof AuthService>(
   return implement(
     desc,
     Object.fromEntries(
-      desc.methods.map((method) => [method.localName, (handlers as Record<string, unknown>)[method.localName] ?? refuse]),
+      desc.methods.map((method) => [
+        method.localName,
+        (handlers as Record<string, unknown>)[method.localName] ?? refuse,
+      ]),
     ) as Handlers<S>,
   );
 }
@@ -212,7 +215,9 @@ describe.each([
   let bench: Bench;
   const steps: Step[] = [];
   beforeAll(async () => {
-    bench = await start([(call) => steps.reduce<Promise<void>>((before, step) => before.then(() => step(call)), Promise.resolve())]);
+    bench = await start([
+      (call) => steps.reduce<Promise<void>>((before, step) => before.then(() => step(call)), Promise.resolve()),
+    ]);
   });
   afterAll(() => bench.stop());
   const client = () => createClient(SandboxService, bench.channel);
@@ -239,7 +244,9 @@ describe.each([
         const answered = new Promise<void>((resolve) => {
           release = resolve;
         });
-        yield { message: { case: "input", value: { input: { case: "stdin", value: new Uint8Array([index]) } } } } as const;
+        yield {
+          message: { case: "input", value: { input: { case: "stdin", value: new Uint8Array([index]) } } },
+        } as const;
         await answered;
       }
     })();
@@ -342,7 +349,10 @@ describe.each([
     steps.push((call) => call.onDone(() => cleaned++));
     try {
       const requests = (async function* () {
-        yield { sandbox: "own", message: { case: "input", value: { input: { case: "stdin", value: new Uint8Array([1]) } } } } as const;
+        yield {
+          sandbox: "own",
+          message: { case: "input", value: { input: { case: "stdin", value: new Uint8Array([1]) } } },
+        } as const;
         await new Promise(() => {});
       })();
       const stream = client().execSandbox(requests)[Symbol.asyncIterator]();

@@ -1,6 +1,6 @@
-import { ErrorReason, ErrorReasonSchema } from "@sandgate/api/errors";
-import { error as errorOption, type ErrorDescription } from "@sandgate/api/options";
 import { getOption } from "@bufbuild/protobuf";
+import { type ErrorReason, ErrorReasonSchema } from "@sandgate/api/errors";
+import { type ErrorDescription, error as errorOption } from "@sandgate/api/options";
 
 /** A reason of sandgate.errors.v1.ErrorReason, without its prefix. */
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;

@@ -21,7 +21,12 @@ export class SandboxTokenAuthenticator implements Authenticator {
     this.#trust = deps.trust;
     this.#register = deps.register;
     this.#trustDomain = deps.trustDomain;
-    this.#verifier = new TokenVerifier({ kind: "session", trustDomain: deps.trustDomain, keys: deps.trust, clock: deps.clock });
+    this.#verifier = new TokenVerifier({
+      kind: "session",
+      trustDomain: deps.trustDomain,
+      keys: deps.trust,
+      clock: deps.clock,
+    });
     deps.trust.onChange(() => this.#verifier.bumpEpoch());
   }
 

@@ -20,7 +20,12 @@ export class UserSessionAuthenticator implements Authenticator {
     this.#trust = deps.trust;
     this.#register = deps.register;
     this.#trustDomain = deps.trustDomain;
-    this.#verifier = new TokenVerifier({ kind: "user", trustDomain: deps.trustDomain, keys: deps.trust, clock: deps.clock });
+    this.#verifier = new TokenVerifier({
+      kind: "user",
+      trustDomain: deps.trustDomain,
+      keys: deps.trust,
+      clock: deps.clock,
+    });
     deps.trust.onChange(() => this.#verifier.bumpEpoch());
   }
 
@@ -32,7 +37,10 @@ export class UserSessionAuthenticator implements Authenticator {
     if (verification.outcome === "rejected") throw rejectionOf(verification.fault);
     requireCurrent(this.#trust);
     const { claims } = verification;
-    if (this.#trust.isTokenRevoked(claims.tokenId) || this.#trust.isUserSessionRevoked(claims.userId, claims.issuedAtMs))
+    if (
+      this.#trust.isTokenRevoked(claims.tokenId) ||
+      this.#trust.isUserSessionRevoked(claims.userId, claims.issuedAtMs)
+    )
       throw new ServiceError("CREDENTIAL_REVOKED", "the session is revoked");
     return userPrincipal(await this.#register.findUser(claims.userId), {
       trustDomain: this.#trustDomain,

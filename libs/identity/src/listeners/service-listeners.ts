@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { AuditRecord } from "@sandgate/audit";
 import { Listener } from "@sandgate/api/options";
+import type { AuditRecord } from "@sandgate/audit";
 import {
   type CallOutcome,
   createGrpcServer,
@@ -161,7 +161,9 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       open: (sandboxId) => {
         let opening = opened.get(sandboxId);
         if (opening === undefined) {
-          opening = Promise.all(socketsOf(sandboxId).map((socket) => socket.server.bind(socket.address))).then(() => {});
+          opening = Promise.all(socketsOf(sandboxId).map((socket) => socket.server.bind(socket.address))).then(
+            () => {},
+          );
           opened.set(sandboxId, opening);
           opening.catch(() => opened.delete(sandboxId));
         }

@@ -46,7 +46,9 @@ export function authenticateStep(deps: {
       deps.onOutcome?.("none", "CREDENTIAL_REJECTED");
       throw new ServiceError(
         "CREDENTIAL_REJECTED",
-        bearerToken(call) === undefined ? "the authorization header is not a bearer token" : "the token is not of this suite",
+        bearerToken(call) === undefined
+          ? "the authorization header is not a bearer token"
+          : "the token is not of this suite",
       );
     }
     return { kind: "anonymous", authenticator: "none" };
@@ -58,7 +60,8 @@ export function authenticateStep(deps: {
     const mayForward = access.peers.some((rule) => rule.service === service && rule.mayForward);
     if (!mayForward) return undefined;
     const header = call.header(callerHeader);
-    if (header === undefined) throw new ServiceError("CREDENTIAL_MISSING", "the service does not say for whom it calls");
+    if (header === undefined)
+      throw new ServiceError("CREDENTIAL_MISSING", "the service does not say for whom it calls");
     requireCurrent(deps.trust);
     return userPrincipal(await deps.register.findUser(parseForwarded(header)), {
       trustDomain: deps.trustDomain,

@@ -8,7 +8,10 @@ export interface CertificateAuthorities {
 }
 
 /** What kind of subject the certificate's issuer may vouch for; undefined when none of ours signed it. */
-export function issuerKind(der: Uint8Array, authorities: CertificateAuthorities): "service" | "sandbox" | "user" | undefined {
+export function issuerKind(
+  der: Uint8Array,
+  authorities: CertificateAuthorities,
+): "service" | "sandbox" | "user" | undefined {
   if (isIssuedBy(der, authorities.service)) return "service";
   if (isIssuedBy(der, authorities.sandbox)) return "sandbox";
   if (isIssuedBy(der, authorities.operator)) return "user";

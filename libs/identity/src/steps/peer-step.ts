@@ -1,11 +1,11 @@
+import { PrincipalKind } from "@sandgate/api/options";
 import { type CertificateFacts, formatSpiffeId, parseSpiffeId, readCertificate } from "@sandgate/pki";
 import { type Call, type Connection, readAccess, ServiceError, type Step } from "@sandgate/rpc";
-import { PrincipalKind } from "@sandgate/api/options";
+import { operatorCertificateKey } from "../authenticators/operator-certificate.ts";
 import { type Peer, peerKey } from "../peer.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import { isTrusted, type TrustState } from "../trust/trust-state.ts";
 import { type CertificateAuthorities, issuerKind } from "./certificate-authorities.ts";
-import { operatorCertificateKey } from "../authenticators/operator-certificate.ts";
 
 /** What a connection's certificate says, worked out once for each connection. */
 interface ConnectionFacts {

@@ -32,13 +32,24 @@ export function scopeStep(deps: { readonly register: SubjectRegister }): Step {
     });
   };
 
-  async function resolve(named: string, kind: "id" | "name", principal: Principal, call: Call): Promise<SandboxSubject> {
+  async function resolve(
+    named: string,
+    kind: "id" | "name",
+    principal: Principal,
+    call: Call,
+  ): Promise<SandboxSubject> {
     if (principal.kind === "anonymous") throw new ServiceError("CREDENTIAL_MISSING", "this call needs a credential");
     if (named === "" && principal.kind === "user")
-      throw new ServiceError("REQUEST_INVALID", "the request names no sandbox", { field: sandboxFieldOf(call.method)?.name ?? "" });
+      throw new ServiceError("REQUEST_INVALID", "the request names no sandbox", {
+        field: sandboxFieldOf(call.method)?.name ?? "",
+      });
     call.set(requestedSandboxKey, printable(named));
     // A sandbox's own id is known without the register; asking it for others would only tell how long that takes.
-    if (principal.kind === "sandbox" && (kind === "id" || sandboxIdPattern.test(named)) && named !== principal.sandboxId)
+    if (
+      principal.kind === "sandbox" &&
+      (kind === "id" || sandboxIdPattern.test(named)) &&
+      named !== principal.sandboxId
+    )
       throw notFound();
     const subject = await find(named, kind, principal.organizationId);
     if (subject === undefined || subject.organizationId !== principal.organizationId) throw notFound();
@@ -49,7 +60,8 @@ export function scopeStep(deps: { readonly register: SubjectRegister }): Step {
 
   function find(named: string, kind: "id" | "name", organizationId: string): Promise<SandboxSubject | undefined> {
     if (sandboxIdPattern.test(named)) return deps.register.findSandbox(named);
-    if (kind === "name" && sandboxNamePattern.test(named)) return deps.register.findSandboxByName(organizationId, named);
+    if (kind === "name" && sandboxNamePattern.test(named))
+      return deps.register.findSandboxByName(organizationId, named);
     return Promise.resolve(undefined);
   }
 }

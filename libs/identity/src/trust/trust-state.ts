@@ -42,7 +42,10 @@ export class TrustState implements KeySet {
     return this.#has(RevocationKind.TOKEN, tokenId) || this.#has(RevocationKind.SUPERSEDED_TOKEN, tokenId);
   }
   isIncarnationRevoked(sandboxId: string, incarnation: bigint): boolean {
-    return this.#has(RevocationKind.SANDBOX, sandboxId) || this.#has(RevocationKind.INCARNATION, `${sandboxId}/${incarnation}`);
+    return (
+      this.#has(RevocationKind.SANDBOX, sandboxId) ||
+      this.#has(RevocationKind.INCARNATION, `${sandboxId}/${incarnation}`)
+    );
   }
   isCertificateRevoked(sha256: string): boolean {
     return this.#has(RevocationKind.CERTIFICATE, sha256);

@@ -31,8 +31,10 @@ const snapshot = (sequence: number, revocations: Revocation[] = [], jwksJson = '
   });
 const heartbeat = (sequence: number): WatchTrustResponse =>
   create(WatchTrustResponseSchema, { sequence: BigInt(sequence), change: { case: "heartbeat", value: {} } });
-const sandbox = (sequence: number, fields: Parameters<typeof create<typeof SandboxSubjectSchema>>[1]): WatchTrustResponse =>
-  message(sequence, { case: "sandbox", value: create(SandboxSubjectSchema, fields) });
+const sandbox = (
+  sequence: number,
+  fields: Parameters<typeof create<typeof SandboxSubjectSchema>>[1],
+): WatchTrustResponse => message(sequence, { case: "sandbox", value: create(SandboxSubjectSchema, fields) });
 
 describe("TrustState", () => {
   const start = (): { state: TrustState; set(now: number): void } => {

@@ -1,5 +1,5 @@
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type CallOptions as GrpcCallOptions, Client, experimental, Metadata, status } from "@grpc/grpc-js";
+import { Client, experimental, type CallOptions as GrpcCallOptions, Metadata, status } from "@grpc/grpc-js";
 import type { CallOptions, Channel } from "../client.ts";
 import { maxMessageBytes } from "../pipeline/pipeline.ts";
 import { type Reason, ServiceError } from "../service-error.ts";

@@ -1,6 +1,6 @@
 import type { ServerHttp2Session } from "node:http2";
-import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { TLSSocket } from "node:tls";
+import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import type { Connection } from "../call.ts";
 
 type AuthContext = ReturnType<ServerInterceptingCallInterface["getAuthContext"]>;

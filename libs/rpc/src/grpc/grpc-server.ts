@@ -16,8 +16,8 @@ import {
 import type { Listener } from "@sandgate/api/options";
 import type { Step } from "../call.ts";
 import type { ServiceImplementation } from "../handler.ts";
-import { maxMessageBytes, Pipeline, type ResponseSink, type Route } from "../pipeline/pipeline.ts";
 import type { CallObserver } from "../pipeline/observe.ts";
+import { maxMessageBytes, Pipeline, type ResponseSink, type Route } from "../pipeline/pipeline.ts";
 import type { IncomingCall, PipelineCall } from "../pipeline/pipeline-call.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { encodeStatusDetails, statusDetailsKey } from "../status-details.ts";
@@ -280,7 +280,13 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function toStatus(error: ServiceError): { code: number; details: string; metadata: Metadata; name: string; message: string } {
+function toStatus(error: ServiceError): {
+  code: number;
+  details: string;
+  metadata: Metadata;
+  name: string;
+  message: string;
+} {
   const { code, details } = encodeStatusDetails(error);
   const metadata = new Metadata();
   metadata.set(statusDetailsKey, asBuffer(details));

@@ -1,7 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Listener } from "@sandgate/api/options";
-import type { Reason } from "../service-error.ts";
 import type { Call } from "../call.ts";
+import type { Reason } from "../service-error.ts";
 
 /** How one call went. */
 export interface CallOutcome {

@@ -1,7 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { Listener } from "@sandgate/api/options";
 import type { Call, CallKey, Connection } from "../call.ts";
-import { ServiceError } from "../service-error.ts";
+import type { ServiceError } from "../service-error.ts";
 
 /** What a transport gives for one call. */
 export interface IncomingCall {

@@ -1,5 +1,5 @@
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import type { DescMethod } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import type { Listener } from "@sandgate/api/options";
 import type { Call, Step } from "../call.ts";
 import type { ServiceImplementation } from "../handler.ts";
@@ -93,7 +93,12 @@ export class Pipeline {
   }
 
   /** Runs a client-streaming call. `respond` is called exactly once. */
-  clientStream(route: Route, incoming: IncomingCall, requests: AsyncIterable<Uint8Array>, respond: Respond): PipelineCall {
+  clientStream(
+    route: Route,
+    incoming: IncomingCall,
+    requests: AsyncIterable<Uint8Array>,
+    respond: Respond,
+  ): PipelineCall {
     const call = new PipelineCall(incoming);
     const finish = this.#finisher(route, call, (error, response) => respond(error, response));
     call.whenEnded((error) => finish(error, nothing));
@@ -102,7 +107,12 @@ export class Pipeline {
   }
 
   /** Runs a bidirectional call. `sink.end` is called exactly once, and nothing is written after it. */
-  bidiStream(route: Route, incoming: IncomingCall, requests: AsyncIterable<Uint8Array>, sink: ResponseSink): PipelineCall {
+  bidiStream(
+    route: Route,
+    incoming: IncomingCall,
+    requests: AsyncIterable<Uint8Array>,
+    sink: ResponseSink,
+  ): PipelineCall {
     const call = new PipelineCall(incoming);
     const finish = this.#finisher(route, call, (error) => sink.end(error));
     call.whenEnded((error) => finish(error, nothing));
@@ -251,7 +261,12 @@ function parse(method: DescMethod, bytes: Uint8Array): Message {
   try {
     return fromBinary(method.input, bytes);
   } catch (cause) {
-    throw new ServiceError("REQUEST_MALFORMED", "the message cannot be parsed", { type: method.input.typeName }, { cause });
+    throw new ServiceError(
+      "REQUEST_MALFORMED",
+      "the message cannot be parsed",
+      { type: method.input.typeName },
+      { cause },
+    );
   }
 }
 
