@@ -11,14 +11,13 @@ function row(part: Partial<SandboxRecord>): SandboxRecord {
     id: "sbx-a2a2a2a2a2a2a2a2a2a2",
     organizationId: "0d9a0000-0000-4000-8000-000000000001",
     name: "web",
-    owner: { userId: "u", role: 2, spiffeId: "spiffe://sandgate.local/user/u", authenticator: "user-session" },
+    ownerUserId: "u",
     spec: {
       command: [],
       environment: {},
       limits: { processMemoryBytes: 1, processes: 1, openFiles: 1, fileSizeBytes: 1 },
       ttlMs: undefined,
     },
-    policy: new Uint8Array(),
     policyRequestId: "r",
     desiredPhase: "READY",
     phase: "PENDING",
@@ -58,9 +57,11 @@ function outcome(step: Step): string {
     case "wait":
       return "wait";
     case "act":
-      return step.then === undefined ? step.action : `${step.action} -> ${step.then}`;
+      return step.next === undefined ? step.action : `${step.action} -> ${step.next}`;
     case "record":
-      return step.failure === undefined ? [step.phase, ...step.waitingFor].join(" ") : `${step.phase} ${step.failure.stage}: ${step.failure.fault}`;
+      return step.failure === undefined
+        ? [step.phase, ...step.waitingFor].join(" ")
+        : `${step.phase} ${step.failure.stage}: ${step.failure.fault}`;
   }
 }
 
@@ -71,30 +72,100 @@ describe("the reconciler's next step for a sandbox that is wanted", () => {
     ["recorded", {}, {}, "provision -> PROVISIONING"],
     ["registered", { phase: "PROVISIONING" }, {}, "launch -> STARTING"],
     ["not provisioned in time", {}, { nowMs: 60_001 }, "FAILED provision: it could not be provisioned in time"],
-    ["not provisioned for a reason", { phase: "PROVISIONING" }, { nowMs: 60_001, lastFault: "auth is not there" }, "FAILED provision: auth is not there"],
+    [
+      "not provisioned for a reason",
+      { phase: "PROVISIONING" },
+      { nowMs: 60_001, lastFault: "auth is not there" },
+      "FAILED provision: auth is not there",
+    ],
     ["started, all is there", { phase: "STARTING" }, {}, "READY"],
-    ["started, nothing else", { phase: "STARTING", confinement: "unproved" }, { supervisorPresent: false, enforcement: undefined }, "STARTING supervisor policy confinement"],
+    [
+      "started, nothing else",
+      { phase: "STARTING", confinement: "unproved" },
+      { supervisorPresent: false, enforcement: undefined },
+      "STARTING supervisor policy confinement",
+    ],
     ["started, an older policy enforced", { phase: "STARTING", policyRevision: 2n }, {}, "STARTING policy"],
     ["started, waiting as recorded", { phase: "STARTING", waitingFor: ["policy"] }, { enforcement: undefined }, "wait"],
-    ["started, probe broke out", { phase: "STARTING", confinement: "broken" }, {}, "FAILED confinement: the start-up probe could do what a workload must not be able to do"],
-    ["started, gone", { phase: "STARTING" }, { running: false }, "FAILED start: the supervisor ended before the sandbox was ready"],
-    ["started, gone, with last words", { phase: "STARTING" }, { running: false, lastFault: "no such file" }, "FAILED start: no such file"],
-    ["started, no supervisor in time", { phase: "STARTING" }, { nowMs: 60_001, supervisorPresent: false }, "FAILED enrol: the supervisor did not connect in time"],
-    ["started, no policy in time", { phase: "STARTING" }, { nowMs: 60_001, enforcement: undefined }, "FAILED policy: no proxy enforced the policy in time"],
-    ["started, a proxy that cannot", { phase: "STARTING" }, { nowMs: 60_001, enforcement: { revision: 0n, fault: "no socket" } }, "FAILED policy: no socket"],
-    ["started, no probe in time", { phase: "STARTING", confinement: "unproved" }, { nowMs: 60_001 }, "FAILED confinement: the start-up probe did not report in time"],
-    ["was ready, control plane away for long", { phase: "STARTING", readyTimeMs: 1, waitingFor: ["supervisor"] }, { nowMs: 9e9, supervisorPresent: false }, "wait"],
+    [
+      "started, probe broke out",
+      { phase: "STARTING", confinement: "broken" },
+      {},
+      "FAILED confinement: the start-up probe could do what a workload must not be able to do",
+    ],
+    [
+      "started, gone",
+      { phase: "STARTING" },
+      { running: false },
+      "FAILED start: the supervisor ended before the sandbox was ready",
+    ],
+    [
+      "started, gone, with last words",
+      { phase: "STARTING" },
+      { running: false, lastFault: "no such file" },
+      "FAILED start: no such file",
+    ],
+    [
+      "started, no supervisor in time",
+      { phase: "STARTING" },
+      { nowMs: 60_001, supervisorPresent: false },
+      "FAILED enrol: the supervisor did not connect in time",
+    ],
+    [
+      "started, no policy in time",
+      { phase: "STARTING" },
+      { nowMs: 60_001, enforcement: undefined },
+      "FAILED policy: no proxy enforced the policy in time",
+    ],
+    [
+      "started, a proxy that cannot",
+      { phase: "STARTING" },
+      { nowMs: 60_001, enforcement: { revision: 0n, fault: "no socket" } },
+      "FAILED policy: no socket",
+    ],
+    [
+      "started, no probe in time",
+      { phase: "STARTING", confinement: "unproved" },
+      { nowMs: 60_001 },
+      "FAILED confinement: the start-up probe did not report in time",
+    ],
+    [
+      "was ready, control plane away for long",
+      { phase: "STARTING", readyTimeMs: 1, waitingFor: ["supervisor"] },
+      { nowMs: 9e9, supervisorPresent: false },
+      "wait",
+    ],
     ["was ready, supervisor back", { phase: "STARTING", readyTimeMs: 1, waitingFor: ["supervisor"] }, {}, "READY"],
     ["ready", { phase: "READY" }, {}, "wait"],
     ["ready, main due", { phase: "READY", spec: command }, { mainCommandDue: true }, "start-main"],
     ["ready, no main to start", { phase: "READY" }, { mainCommandDue: true }, "wait"],
     ["ready, revoked", { phase: "READY" }, { revoked: true }, "FAILED identity: revoked"],
-    ["ready, supervisor process gone", { phase: "READY", readyTimeMs: 1 }, { running: false }, "FAILED run: supervisor lost"],
+    [
+      "ready, supervisor process gone",
+      { phase: "READY", readyTimeMs: 1 },
+      { running: false },
+      "FAILED run: supervisor lost",
+    ],
     ["ready, supervisor silent", { phase: "READY" }, { supervisorPresent: false }, "STARTING supervisor"],
     ["ready, main exited 0", { phase: "READY", mainExit: { kind: "exited", code: 0 } }, {}, "COMPLETED"],
-    ["ready, main exited 0 and then gone", { phase: "READY", mainExit: { kind: "exited", code: 0 } }, { running: false }, "COMPLETED"],
-    ["ready, main exited 3", { phase: "READY", mainExit: { kind: "exited", code: 3 } }, {}, "FAILED run: the main process exited with an error"],
-    ["ready, main killed", { phase: "READY", mainExit: { kind: "signalled", signal: "SIGKILL" } }, {}, "FAILED run: the main process was ended by a signal"],
+    [
+      "ready, main exited 0 and then gone",
+      { phase: "READY", mainExit: { kind: "exited", code: 0 } },
+      { running: false },
+      "COMPLETED",
+    ],
+    [
+      "ready, main exited 3",
+      { phase: "READY", mainExit: { kind: "exited", code: 3 } },
+      {},
+      "FAILED run: the main process exited with an error",
+    ],
+    [
+      "ready, main killed",
+      { phase: "READY", mainExit: { kind: "signalled", signal: "SIGKILL" } },
+      {},
+      "FAILED run: the main process was ended by a signal",
+    ],
     ["failed, still running", { phase: "FAILED" }, {}, "stop"],
     ["failed before it was registered", { phase: "FAILED", registered: false }, { running: false }, "register"],
     ["failed", { phase: "FAILED" }, { running: false }, "wait"],
@@ -106,7 +177,9 @@ describe("the reconciler's next step for a sandbox that is wanted", () => {
 
 describe("the reconciler's next step for a sandbox that is to go", () => {
   it.each([
-    ...(["PENDING", "PROVISIONING", "STARTING", "READY", "COMPLETED", "FAILED"] as const).map((phase) => [phase, "STOPPING"] as const),
+    ...(["PENDING", "PROVISIONING", "STARTING", "READY", "COMPLETED", "FAILED"] as const).map(
+      (phase) => [phase, "STOPPING"] as const,
+    ),
     ["STOPPING", "halt -> STOPPED"] as const,
     ["STOPPED", "DELETING"] as const,
     ["DELETING", "destroy -> DELETED"] as const,
@@ -142,7 +215,7 @@ describe("the reconciler's next step in any state", () => {
         const record = row(part);
         const observed = seen(view);
         const step = nextStep(record, observed, patience);
-        const to = step.kind === "record" ? step.phase : step.kind === "act" ? step.then : undefined;
+        const to = step.kind === "record" ? step.phase : step.kind === "act" ? step.next : undefined;
         if (to !== undefined && to !== record.phase) expect(canFollow(record.phase, to)).toBe(true);
         if (to === "READY") {
           expect(observed.running && observed.supervisorPresent && !observed.revoked).toBe(true);

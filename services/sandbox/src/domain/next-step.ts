@@ -38,9 +38,14 @@ export type Action = "provision" | "launch" | "start-main" | "register" | "stop"
 export type Step =
   /** Nothing, until something changes. */
   | { readonly kind: "wait" }
-  /** Do it; where `then` is set, the sandbox is in that phase afterwards. */
-  | { readonly kind: "act"; readonly action: Action; readonly then?: Phase }
-  | { readonly kind: "record"; readonly phase: Phase; readonly waitingFor: readonly Prerequisite[]; readonly failure?: Failure };
+  /** Do it; where `next` is set, the sandbox is in that phase afterwards. */
+  | { readonly kind: "act"; readonly action: Action; readonly next?: Phase }
+  | {
+      readonly kind: "record";
+      readonly phase: Phase;
+      readonly waitingFor: readonly Prerequisite[];
+      readonly failure?: Failure;
+    };
 
 const nextCommands: Readonly<Record<Stage, (name: string) => string>> = {
   provision: () => "sandgate status",
@@ -78,7 +83,8 @@ function fail(row: SandboxRecord, stage: Stage, fault: string, retriable: boolea
 function endOfMain(row: SandboxRecord): Step {
   const exit = row.mainExit;
   if (exit?.kind === "exited" && exit.code === 0) return { kind: "record", phase: "COMPLETED", waitingFor: [] };
-  const fault = exit?.kind === "signalled" ? "the main process was ended by a signal" : "the main process exited with an error";
+  const fault =
+    exit?.kind === "signalled" ? "the main process was ended by a signal" : "the main process exited with an error";
   return fail(row, "run", fault, false);
 }
 
@@ -136,8 +142,8 @@ function nextOfWanted(row: SandboxRecord, observed: Observation, patience: Patie
       if (observed.nowMs - row.createTimeMs > patience.provisioningMs)
         return fail(row, "provision", observed.lastFault ?? "it could not be provisioned in time", true);
       return row.phase === "PENDING"
-        ? { kind: "act", action: "provision", then: "PROVISIONING" }
-        : { kind: "act", action: "launch", then: "STARTING" };
+        ? { kind: "act", action: "provision", next: "PROVISIONING" }
+        : { kind: "act", action: "launch", next: "STARTING" };
     case "STARTING":
       return nextOfStarting(row, observed, patience);
     case "READY":
@@ -168,11 +174,11 @@ export function nextStep(row: SandboxRecord, observed: Observation, patience: Pa
     case "FAILED":
       return { kind: "record", phase: "STOPPING", waitingFor: [] };
     case "STOPPING":
-      return { kind: "act", action: "halt", then: "STOPPED" };
+      return { kind: "act", action: "halt", next: "STOPPED" };
     case "STOPPED":
       return { kind: "record", phase: "DELETING", waitingFor: [] };
     case "DELETING":
-      return { kind: "act", action: "destroy", then: "DELETED" };
+      return { kind: "act", action: "destroy", next: "DELETED" };
     case "DELETED":
       return { kind: "wait" };
   }

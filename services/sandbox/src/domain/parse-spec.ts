@@ -21,7 +21,12 @@ const gibibyte = 1024 * mebibyte;
 
 /** What each limit may be, and is when the request says 0. */
 const bounds = {
-  processMemoryBytes: { field: "process_memory_bytes", least: 64 * mebibyte, most: 1024 * gibibyte, normal: 4 * gibibyte },
+  processMemoryBytes: {
+    field: "process_memory_bytes",
+    least: 64 * mebibyte,
+    most: 1024 * gibibyte,
+    normal: 4 * gibibyte,
+  },
   processes: { field: "processes", least: 8, most: 32_768, normal: 256 },
   openFiles: { field: "open_files", least: 64, most: 20_000, normal: 4096 },
   fileSizeBytes: { field: "file_size_bytes", least: mebibyte, most: 1024 * gibibyte, normal: gibibyte },
@@ -43,8 +48,10 @@ export function findCommandFaults(command: readonly string[], path: string): Fie
   if (command.length > maximumCommandWords) faults.push({ field: path, fault: "must have at most 1024 words" });
   if (command.reduce((sum, word) => sum + utf8Bytes(word) + 1, 0) > maximumCommandBytes)
     faults.push({ field: path, fault: "must have at most 128 KiB" });
-  if (command.some((word) => word.includes("\0"))) faults.push({ field: path, fault: "must not contain a NUL character" });
-  if (command.length > 0 && command[0] === "") faults.push({ field: path, fault: "must begin with a word that is not empty" });
+  if (command.some((word) => word.includes("\0")))
+    faults.push({ field: path, fault: "must not contain a NUL character" });
+  if (command.length > 0 && command[0] === "")
+    faults.push({ field: path, fault: "must begin with a word that is not empty" });
   return faults;
 }
 
@@ -52,7 +59,10 @@ export function findCommandFaults(command: readonly string[], path: string): Fie
 export function findEnvironmentFaults(environment: Readonly<Record<string, string>>, path: string): FieldFault[] {
   const faults: FieldFault[] = [];
   const names = Object.keys(environment);
-  if (Object.entries(environment).reduce((sum, [name, value]) => sum + utf8Bytes(name) + utf8Bytes(value) + 2, 0) > maximumEnvironmentBytes)
+  if (
+    Object.entries(environment).reduce((sum, [name, value]) => sum + utf8Bytes(name) + utf8Bytes(value) + 2, 0) >
+    maximumEnvironmentBytes
+  )
     faults.push({ field: path, fault: "must have at most 32 KiB" });
   if (names.some((name) => !variableName.test(name)))
     faults.push({ field: path, fault: "names must be letters, digits and underscores, not beginning with a digit" });
@@ -83,13 +93,22 @@ function parseLimits(message: SpecMessage["limits"], faults: FieldFault[]): Limi
 function parseTtl(ttl: SpecMessage["ttl"], faults: FieldFault[]): number | undefined {
   if (ttl === undefined || (ttl.seconds === 0n && ttl.nanos === 0)) return undefined;
   const milliseconds = Number(ttl.seconds) * 1000 + Math.ceil(ttl.nanos / 1e6);
-  if (ttl.seconds < 0n || ttl.nanos < 0 || ttl.nanos > 999_999_999 || milliseconds < 1000 || milliseconds > maximumTtlMs)
+  if (
+    ttl.seconds < 0n ||
+    ttl.nanos < 0 ||
+    ttl.nanos > 999_999_999 ||
+    milliseconds < 1000 ||
+    milliseconds > maximumTtlMs
+  )
     faults.push({ field: "spec.ttl", fault: "must be 0 or between 1 second and 365 days" });
   return milliseconds;
 }
 
 /** Reads a request's spec. With no fault, the spec is complete: defaults are filled in. */
-export function parseSpec(message: SpecMessage | undefined): { readonly spec: SandboxSpec; readonly faults: readonly FieldFault[] } {
+export function parseSpec(message: SpecMessage | undefined): {
+  readonly spec: SandboxSpec;
+  readonly faults: readonly FieldFault[];
+} {
   const command = message?.command ?? [];
   const environment = message?.environment ?? {};
   const faults = [

@@ -3,7 +3,16 @@ import { canFollow, phases } from "./phase.ts";
 
 describe("the phases of a sandbox", () => {
   it("lead from PENDING to DELETED in the order of design section 5", () => {
-    const life = ["PENDING", "PROVISIONING", "STARTING", "READY", "STOPPING", "STOPPED", "DELETING", "DELETED"] as const;
+    const life = [
+      "PENDING",
+      "PROVISIONING",
+      "STARTING",
+      "READY",
+      "STOPPING",
+      "STOPPED",
+      "DELETING",
+      "DELETED",
+    ] as const;
     for (const [index, phase] of life.slice(1).entries()) {
       const before = life[index];
       expect(before !== undefined && canFollow(before, phase)).toBe(true);

@@ -37,5 +37,7 @@ export function canFollow(from: Phase, to: Phase): boolean {
 
 /** Whether no process of the sandbox may run any more. */
 export function isOver(phase: Phase): boolean {
-  return phase === "COMPLETED" || phase === "FAILED" || phase === "STOPPED" || phase === "DELETING" || phase === "DELETED";
+  return (
+    phase === "COMPLETED" || phase === "FAILED" || phase === "STOPPED" || phase === "DELETING" || phase === "DELETED"
+  );
 }

@@ -18,15 +18,6 @@ export interface Limits {
   readonly fileSizeBytes: number;
 }
 
-/** The user who created a sandbox, as the call's pipeline verified him. */
-export interface Owner {
-  readonly userId: string;
-  /** A value of sandgate.options.v1.Role. */
-  readonly role: number;
-  readonly spiffeId: string;
-  readonly authenticator: string;
-}
-
 /** Where a sandbox failed. */
 export type Stage = "provision" | "start" | "enrol" | "policy" | "confinement" | "identity" | "run";
 
@@ -55,10 +46,9 @@ export interface SandboxRecord {
   readonly id: string;
   readonly organizationId: string;
   readonly name: string;
-  readonly owner: Owner;
+  /** Who created it. */
+  readonly ownerUserId: string;
   readonly spec: SandboxSpec;
-  /** The first policy: a sandgate.policy.v1.Policy, encoded. */
-  readonly policy: Uint8Array;
   /** The request_id under which the first policy is set, so that setting it twice changes nothing. */
   readonly policyRequestId: string;
   readonly desiredPhase: DesiredPhase;

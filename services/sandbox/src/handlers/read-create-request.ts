@@ -1,0 +1,64 @@
+import { createHash } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { PolicySchema } from "@sandgate/api/policy";
+import type { CreateSandboxRequest } from "@sandgate/api/sandbox";
+import { lintPolicy, type PolicyFault } from "@sandgate/policy";
+import { ServiceError } from "@sandgate/rpc";
+import { parseSpec } from "../domain/parse-spec.ts";
+import { findRequestIdFault } from "../domain/request-id.ts";
+import { findNameFault } from "../domain/sandbox-name.ts";
+import type { SandboxSpec } from "../domain/sandbox-record.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
+
+/** A CreateSandbox request that has been checked. */
+export interface CreateRequest {
+  readonly requestId: string;
+  /** Empty: the service makes one. */
+  readonly name: string;
+  readonly spec: SandboxSpec;
+  /** A sandgate.policy.v1.Policy in canonical form, encoded. */
+  readonly policy: Uint8Array;
+  /** SHA-256 of everything that was asked for. */
+  readonly contentHash: Uint8Array;
+}
+
+/** Checks a CreateSandbox request. Throws REQUEST_INVALID with every fault, or POLICY_INVALID. */
+export function readCreateRequest(request: CreateSandboxRequest): CreateRequest {
+  const { spec, faults } = parseSpec(request.spec);
+  requireNoFaults(
+    [
+      findRequestIdFault(request.requestId),
+      request.name === "" ? undefined : findNameFault(request.name),
+      ...faults,
+    ].filter((fault) => fault !== undefined),
+  );
+  const check = lintPolicy(request.policy ?? create(PolicySchema));
+  if (!check.ok) throw policyInvalid(check.faults);
+  const policy = toBinary(PolicySchema, create(PolicySchema, check.policy));
+  return {
+    requestId: request.requestId.toLowerCase(),
+    name: request.name,
+    spec,
+    policy,
+    contentHash: hashContent(request.name, spec, policy),
+  };
+}
+
+function hashContent(name: string, spec: SandboxSpec, policy: Uint8Array): Uint8Array {
+  // the order in which a client happens to send a map is not part of what it asks for
+  const environment = Object.entries(spec.environment).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256")
+    .update(JSON.stringify([name, spec.command, environment, Object.values(spec.limits), spec.ttlMs ?? 0]))
+    .update(policy)
+    .digest();
+}
+
+function policyInvalid(faults: readonly PolicyFault[]): ServiceError {
+  const [first] = faults;
+  return new ServiceError("POLICY_INVALID", "the policy is not valid", {
+    rule: first?.rule ?? "",
+    field: first?.field ?? "",
+    fault: first?.message ?? "",
+    faults: String(faults.length),
+  });
+}

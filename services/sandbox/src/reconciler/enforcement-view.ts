@@ -1,0 +1,53 @@
+import type { PolicyService } from "@sandgate/api/policy";
+import type { Client } from "@sandgate/rpc";
+import type { Logger } from "@sandgate/telemetry";
+import { pause } from "./pause.ts";
+
+/** What a proxy enforces for one sandbox. */
+export interface EnforcedPolicy {
+  readonly revision: bigint;
+  readonly fault: string;
+}
+
+/** Which policy revisions are enforced, as the Policy service streams it. */
+export class EnforcementView {
+  readonly #policy: Pick<Client<typeof PolicyService>, "watchEnforcement">;
+  readonly #logger: Pick<Logger, "warn">;
+  readonly #enforced = new Map<string, EnforcedPolicy>();
+
+  constructor(options: {
+    readonly policy: Pick<Client<typeof PolicyService>, "watchEnforcement">;
+    readonly logger: Pick<Logger, "warn">;
+  }) {
+    this.#policy = options.policy;
+    this.#logger = options.logger;
+  }
+
+  /** What was last heard of a sandbox. */
+  find(sandboxId: string): EnforcedPolicy | undefined {
+    return this.#enforced.get(sandboxId);
+  }
+
+  /** Forgets all sandboxes but these. */
+  retain(sandboxIds: ReadonlySet<string>): void {
+    for (const sandboxId of this.#enforced.keys()) if (!sandboxIds.has(sandboxId)) this.#enforced.delete(sandboxId);
+  }
+
+  /** Follows the stream, and reconnects, until the signal aborts. Calls `onChange` for every sandbox that something is heard of. */
+  async follow(onChange: (sandboxId: string) => void, signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      try {
+        for await (const { enforcements } of this.#policy.watchEnforcement({}, { signal })) {
+          failures = 0;
+          for (const { sandboxId, revision, fault } of enforcements) {
+            this.#enforced.set(sandboxId, { revision, fault });
+            onChange(sandboxId);
+          }
+        }
+      } catch (error) {
+        if (!signal.aborted && failures === 0) this.#logger.warn({ err: error }, "enforcement is not known for now");
+      }
+      await pause(Math.min(50 * 2 ** failures, 2_000) * (0.5 + Math.random()), signal);
+    }
+  }
+}

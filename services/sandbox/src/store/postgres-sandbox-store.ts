@@ -1,0 +1,429 @@
+import type { SandboxScope } from "@sandgate/identity";
+import { isUniqueViolation, type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
+import { ServiceError } from "@sandgate/rpc";
+import { maximumLogBytes, planLogAppend } from "../domain/plan-log-append.ts";
+import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
+import { AdvisoryLocks } from "./advisory-locks.ts";
+import { type SandboxRow, sandboxColumns, toRecord } from "./sandbox-row.ts";
+import type {
+  LifecycleEvent,
+  LogPiece,
+  MutationRequest,
+  NewSandbox,
+  SandboxLedger,
+  SandboxLock,
+  SandboxStore,
+} from "./sandbox-store.ts";
+
+/** The part of the audit log that the store writes. */
+export interface LifecycleAudit {
+  append(
+    tx: SqlClient,
+    event: LifecycleEvent & { readonly organizationId: string; readonly sandboxId: string },
+  ): Promise<unknown>;
+}
+
+/** A last piece below this size, in bytes, is continued instead of beginning another one. */
+const smallPieceBytes = 16 * 1024;
+
+/** Keeps sandboxes in PostgreSQL. */
+export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
+  readonly #pool: Pool;
+  readonly #audit: LifecycleAudit;
+  readonly #locks: AdvisoryLocks;
+
+  constructor(options: { readonly pool: Pool; readonly audit: LifecycleAudit }) {
+    this.#pool = options.pool;
+    this.#audit = options.audit;
+    this.#locks = new AdvisoryLocks(options.pool);
+  }
+
+  /** Gives up every lock. The pool stays open. */
+  async close(): Promise<void> {
+    await this.#locks.close();
+  }
+
+  async create({ sandbox, request, answerOf, event }: Parameters<SandboxStore["create"]>[0]): Promise<Uint8Array> {
+    return withTransaction(this.#pool, async (tx) => {
+      const known = await claimRequest(tx, request, sandbox.createTimeMs);
+      if (known !== undefined) return known;
+      const record = await insertSandbox(tx, sandbox);
+      const answer = await storeAnswer(tx, request, answerOf(record));
+      await this.#append(tx, record, event);
+      return answer;
+    });
+  }
+
+  async requestDeletion(
+    scope: SandboxScope,
+    { request, answerOf, event, nowMs }: Parameters<SandboxStore["requestDeletion"]>[1],
+  ): Promise<Uint8Array> {
+    return withTransaction(this.#pool, async (tx) => {
+      const known = await claimRequest(tx, request, nowMs);
+      if (known !== undefined) return known;
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes set desired_phase = 'DELETED', version = version + 1
+          where id = $1 and organization_id = $2 and desired_phase <> 'DELETED'
+          returning ${sandboxColumns}`,
+        [scope.sandboxId, scope.organizationId],
+      );
+      const changed = rows[0];
+      const record = changed === undefined ? await findIn(tx, scope) : toRecord(changed);
+      if (record === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
+      const answer = await storeAnswer(tx, request, answerOf(record));
+      if (changed !== undefined) await this.#append(tx, record, event);
+      return answer;
+    });
+  }
+
+  async find(scope: SandboxScope): Promise<SandboxRecord | undefined> {
+    return findIn(this.#pool, scope);
+  }
+
+  async list({
+    organizationId,
+    phases,
+    after,
+    limit,
+  }: Parameters<SandboxStore["list"]>[0]): Promise<readonly SandboxRecord[]> {
+    const { rows } = await this.#pool.query<SandboxRow>(
+      `select ${sandboxColumns} from sandboxes
+        where organization_id = $1 and phase = any ($2)
+          and ($3::timestamptz is null or (create_time, id) < ($3, $4))
+        order by create_time desc, id desc limit $5`,
+      [organizationId, phases, after === undefined ? null : new Date(after.createTimeMs), after?.id ?? null, limit],
+    );
+    return rows.map(toRecord);
+  }
+
+  async recordSupervisor(
+    scope: SandboxScope,
+    { incarnation, nowMs }: { readonly incarnation: bigint; readonly nowMs: number },
+  ): Promise<SandboxRecord | undefined> {
+    const { rows } = await this.#pool.query<SandboxRow>(
+      `update sandboxes
+          set supervisor_seen_time = $4, waiting_for = array_remove(waiting_for, 'supervisor'), version = version + 1
+        where id = $1 and organization_id = $2 and incarnation = $3 and phase <> 'DELETED'
+        returning ${sandboxColumns}`,
+      [scope.sandboxId, scope.organizationId, incarnation, new Date(nowMs)],
+    );
+    return rows[0] === undefined ? undefined : toRecord(rows[0]);
+  }
+
+  async recordConfinement(
+    scope: SandboxScope,
+    input: {
+      readonly incarnation: bigint;
+      readonly confinement: Exclude<Confinement, "unproved">;
+      readonly event: LifecycleEvent;
+      readonly nowMs: number;
+    },
+  ): Promise<SandboxRecord | undefined> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<SandboxRow>(
+        // what was found broken once stays broken
+        `update sandboxes
+            set confinement = case when confinement = 'broken' then confinement else $4 end,
+                waiting_for = case when $4 = 'proved' then array_remove(waiting_for, 'confinement') else waiting_for end,
+                supervisor_seen_time = $5, version = version + 1
+          where id = $1 and organization_id = $2 and incarnation = $3 and phase <> 'DELETED'
+          returning ${sandboxColumns}`,
+        [scope.sandboxId, scope.organizationId, input.incarnation, input.confinement, new Date(input.nowMs)],
+      );
+      if (rows[0] === undefined) return undefined;
+      const record = toRecord(rows[0]);
+      await this.#append(tx, record, input.event);
+      return record;
+    });
+  }
+
+  async recordExit(
+    scope: SandboxScope,
+    input: {
+      readonly incarnation: bigint;
+      readonly exit: MainExit;
+      readonly event: LifecycleEvent;
+      readonly nowMs: number;
+    },
+  ): Promise<SandboxRecord | undefined> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes set main_exit = $4, supervisor_seen_time = $5, version = version + 1
+          where id = $1 and organization_id = $2 and incarnation = $3 and main_exit is null and phase <> 'DELETED'
+          returning ${sandboxColumns}`,
+        [scope.sandboxId, scope.organizationId, input.incarnation, JSON.stringify(input.exit), new Date(input.nowMs)],
+      );
+      if (rows[0] === undefined) {
+        const record = await findIn(tx, scope);
+        return record?.incarnation === input.incarnation ? record : undefined;
+      }
+      const record = toRecord(rows[0]);
+      await this.#append(tx, record, input.event);
+      return record;
+    });
+  }
+
+  async appendLog(
+    scope: SandboxScope,
+    piece: { readonly incarnation: bigint; readonly offset: bigint; readonly data: Uint8Array },
+  ): Promise<bigint> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<{ end_offset: bigint; incarnation: bigint }>(
+        `select e.end_offset, s.incarnation
+           from sandbox_log_ends e join sandboxes s on s.id = e.sandbox_id
+          where s.id = $1 and s.organization_id = $2 and s.phase <> 'DELETED'
+            for update of e`,
+        [scope.sandboxId, scope.organizationId],
+      );
+      const stored = rows[0];
+      if (stored?.incarnation !== piece.incarnation)
+        throw new ServiceError("SANDBOX_CHANGED", "the sandbox has no such incarnation");
+      const plan = planLogAppend(stored.end_offset, piece.offset, piece.data.byteLength);
+      switch (plan.kind) {
+        case "known":
+          return stored.end_offset;
+        case "gap":
+          throw new ServiceError("REQUEST_INVALID", "output before this offset is missing", {
+            field: "offset",
+            stored_offset: String(stored.end_offset),
+          });
+        case "append":
+          return appendPiece(tx, scope.sandboxId, stored.end_offset, piece.data.subarray(plan.from));
+      }
+    });
+  }
+
+  async readLog(
+    scope: SandboxScope,
+    query: { readonly offset: bigint; readonly limitBytes: number },
+  ): Promise<LogPiece> {
+    const { rows } = await this.#pool.query<{ start_offset: bigint; data: Buffer; end: bigint }>(
+      `select l.start_offset, l.data, e.end_offset as end
+         from sandbox_logs l join sandbox_log_ends e using (sandbox_id) join sandboxes s on s.id = l.sandbox_id
+        where s.id = $1 and s.organization_id = $2 and l.end_offset > $3
+          and l.start_offset < greatest($3, (select min(start_offset) from sandbox_logs where sandbox_id = $1)) + $4
+        order by l.start_offset`,
+      [scope.sandboxId, scope.organizationId, query.offset, query.limitBytes],
+    );
+    const first = rows[0];
+    if (first === undefined) {
+      const endOffset = await this.findLogEnd(scope);
+      return { offset: endOffset, data: new Uint8Array(), endOffset };
+    }
+    // biome-ignore lint/complexity/useMathMinMax: they are bigints
+    const offset = first.start_offset > query.offset ? first.start_offset : query.offset;
+    const data = Buffer.concat(rows.map((row) => row.data)).subarray(Number(offset - first.start_offset));
+    return { offset, data: data.subarray(0, query.limitBytes), endOffset: first.end };
+  }
+
+  async findLogEnd(scope: SandboxScope): Promise<bigint> {
+    const { rows } = await this.#pool.query<{ end_offset: bigint }>(
+      `select e.end_offset from sandbox_log_ends e join sandboxes s on s.id = e.sandbox_id
+        where s.id = $1 and s.organization_id = $2`,
+      [scope.sandboxId, scope.organizationId],
+    );
+    return rows[0]?.end_offset ?? 0n;
+  }
+
+  async get(sandboxId: string): Promise<SandboxRecord | undefined> {
+    const { rows } = await this.#pool.query<SandboxRow>(`select ${sandboxColumns} from sandboxes where id = $1`, [
+      sandboxId,
+    ]);
+    return rows[0] === undefined ? undefined : toRecord(rows[0]);
+  }
+
+  async listLiving(): Promise<readonly SandboxRecord[]> {
+    const { rows } = await this.#pool.query<SandboxRow>(
+      `select ${sandboxColumns} from sandboxes where phase <> 'DELETED' order by id`,
+    );
+    return rows.map(toRecord);
+  }
+
+  async selectLiving(sandboxIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const { rows } = await this.#pool.query<{ id: string }>(
+      "select id from sandboxes where id = any ($1) and phase <> 'DELETED'",
+      [sandboxIds],
+    );
+    return new Set(rows.map((row) => row.id));
+  }
+
+  async getFirstPolicy(sandboxId: string): Promise<Uint8Array> {
+    const { rows } = await this.#pool.query<{ policy: Buffer }>("select policy from sandboxes where id = $1", [
+      sandboxId,
+    ]);
+    if (rows[0] === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
+    return rows[0].policy;
+  }
+
+  async replace(
+    record: SandboxRecord,
+    { event, nowMs }: { readonly event: LifecycleEvent | undefined; readonly nowMs: number },
+  ): Promise<SandboxRecord | undefined> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes
+            set phase = $3, registered = $4, policy_revision = $5, failure = $6, isolation_gaps = $7, waiting_for = $8,
+                phase_time = case when phase = $3 then phase_time else $9 end,
+                ready_time = case when $3 = 'READY' then coalesce(ready_time, $9) else ready_time end,
+                version = version + 1
+          where id = $1 and version = $2
+          returning ${sandboxColumns}`,
+        [
+          record.id,
+          record.version,
+          record.phase,
+          record.registered,
+          record.policyRevision ?? null,
+          record.failure === undefined ? null : JSON.stringify(record.failure),
+          record.isolationGaps,
+          record.waitingFor,
+          new Date(nowMs),
+        ],
+      );
+      if (rows[0] === undefined) return undefined;
+      if (record.phase === "DELETED") await tx.query("delete from sandbox_logs where sandbox_id = $1", [record.id]);
+      if (event !== undefined) await this.#append(tx, record, event);
+      return toRecord(rows[0]);
+    });
+  }
+
+  async expire({
+    event,
+    nowMs,
+    limit,
+  }: {
+    readonly event: LifecycleEvent;
+    readonly nowMs: number;
+    readonly limit: number;
+  }): Promise<readonly string[]> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes set desired_phase = 'DELETED', version = version + 1
+          where id in (select id from sandboxes where desired_phase = 'READY' and expire_time <= $1
+                        order by expire_time limit $2 for update skip locked)
+          returning ${sandboxColumns}`,
+        [new Date(nowMs), limit],
+      );
+      for (const row of rows) await this.#append(tx, toRecord(row), event);
+      return rows.map((row) => row.id);
+    });
+  }
+
+  async touchSupervisors(sandboxIds: readonly string[], nowMs: number): Promise<void> {
+    await this.#pool.query("update sandboxes set supervisor_seen_time = $2 where id = any ($1)", [
+      sandboxIds,
+      new Date(nowMs),
+    ]);
+  }
+
+  async prune(beforeMs: number): Promise<void> {
+    const before = new Date(beforeMs);
+    await this.#pool.query("delete from requests where create_time < $1", [before]);
+    await this.#pool.query("delete from sandboxes where phase = 'DELETED' and phase_time < $1", [before]);
+  }
+
+  async tryLock(sandboxId: string): Promise<SandboxLock | undefined> {
+    return this.#locks.tryLock(sandboxId);
+  }
+
+  async #append(tx: SqlClient, record: SandboxRecord, event: LifecycleEvent): Promise<void> {
+    await this.#audit.append(tx, { ...event, organizationId: record.organizationId, sandboxId: record.id });
+  }
+}
+
+async function findIn(sql: SqlClient, scope: SandboxScope): Promise<SandboxRecord | undefined> {
+  const { rows } = await sql.query<SandboxRow>(
+    `select ${sandboxColumns} from sandboxes where id = $1 and organization_id = $2`,
+    [scope.sandboxId, scope.organizationId],
+  );
+  return rows[0] === undefined ? undefined : toRecord(rows[0]);
+}
+
+/** Makes the request this transaction's to answer; answers what was answered the first time if it was. */
+async function claimRequest(tx: SqlClient, request: MutationRequest, nowMs: number): Promise<Uint8Array | undefined> {
+  const key = [request.organizationId, request.method, request.requestId];
+  const claimed = await tx.query(
+    `insert into requests (organization_id, method, request_id, content_hash, answer, create_time)
+     values ($1, $2, $3, $4, '', $5) on conflict do nothing returning request_id`,
+    [...key, request.contentHash, new Date(nowMs)],
+  );
+  if (claimed.rowCount === 1) return undefined;
+  const { rows } = await tx.query<{ content_hash: Buffer; answer: Buffer }>(
+    "select content_hash, answer from requests where organization_id = $1 and method = $2 and request_id = $3",
+    key,
+  );
+  const known = rows[0];
+  if (known === undefined) throw new ServiceError("UNAVAILABLE", "the request is too old to be repeated");
+  if (!known.content_hash.equals(request.contentHash))
+    throw new ServiceError("REQUEST_ID_REUSED", "the request id was used for a different request", {
+      field: "request_id",
+    });
+  return known.answer;
+}
+
+async function storeAnswer(tx: SqlClient, request: MutationRequest, answer: Uint8Array): Promise<Uint8Array> {
+  await tx.query("update requests set answer = $4 where organization_id = $1 and method = $2 and request_id = $3", [
+    request.organizationId,
+    request.method,
+    request.requestId,
+    answer,
+  ]);
+  return answer;
+}
+
+async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<SandboxRecord> {
+  const { createTimeMs, spec } = sandbox;
+  try {
+    const { rows } = await tx.query<SandboxRow>(
+      `with recorded as (
+         insert into sandboxes (id, organization_id, name, owner_user_id, spec, policy, policy_request_id,
+                                create_time, phase_time, expire_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+         returning ${sandboxColumns}
+       ), ended as (
+         insert into sandbox_log_ends (sandbox_id) select id from recorded
+       )
+       select * from recorded`,
+      [
+        sandbox.id,
+        sandbox.organizationId,
+        sandbox.name,
+        sandbox.ownerUserId,
+        JSON.stringify(spec),
+        sandbox.policy,
+        sandbox.policyRequestId,
+        new Date(createTimeMs),
+        spec.ttlMs === undefined ? null : new Date(createTimeMs + spec.ttlMs),
+      ],
+    );
+    if (rows[0] === undefined) throw new Error("an insert returned no row");
+    return toRecord(rows[0]);
+  } catch (error) {
+    if (isUniqueViolation(error, "sandboxes_living_name"))
+      throw new ServiceError("SANDBOX_NAME_TAKEN", "a living sandbox has this name", { field: "name" });
+    throw error;
+  }
+}
+
+async function appendPiece(tx: SqlClient, sandboxId: string, endOffset: bigint, data: Uint8Array): Promise<bigint> {
+  const newEnd = endOffset + BigInt(data.byteLength);
+  const continued = await tx.query(
+    `update sandbox_logs set data = data || $3, end_offset = $4
+      where sandbox_id = $1 and end_offset = $2 and length(data) < $5
+        and start_offset = (select max(start_offset) from sandbox_logs where sandbox_id = $1)`,
+    [sandboxId, endOffset, data, newEnd, smallPieceBytes],
+  );
+  if (continued.rowCount === 0)
+    await tx.query("insert into sandbox_logs (sandbox_id, start_offset, end_offset, data) values ($1, $2, $3, $4)", [
+      sandboxId,
+      endOffset,
+      newEnd,
+      data,
+    ]);
+  await tx.query("delete from sandbox_logs where sandbox_id = $1 and start_offset < $2", [
+    sandboxId,
+    newEnd - BigInt(maximumLogBytes),
+  ]);
+  await tx.query("update sandbox_log_ends set end_offset = $2 where sandbox_id = $1", [sandboxId, newEnd]);
+  return newEnd;
+}

@@ -1,0 +1,170 @@
+import type { SandboxScope } from "@sandgate/identity";
+import type { Phase } from "../domain/phase.ts";
+import type { Confinement, MainExit, SandboxRecord, SandboxSpec } from "../domain/sandbox-record.ts";
+
+/** Something to enter into the audit log in the effect's own transaction. Who and where is the store's caller's to say. */
+export interface LifecycleEvent {
+  /** sandbox.created, sandbox.deleted, … */
+  readonly action: string;
+  /** SPIFFE id. */
+  readonly principal: string;
+  /** SPIFFE id, or "none". */
+  readonly peer: string;
+  readonly details?: Readonly<Record<string, string>>;
+}
+
+/** A mutation's request, by which its repetition is known. */
+export interface MutationRequest {
+  readonly organizationId: string;
+  /** The RPC's name. */
+  readonly method: string;
+  /** A UUID. */
+  readonly requestId: string;
+  /** SHA-256 of what was asked for. */
+  readonly contentHash: Uint8Array;
+}
+
+/** A sandbox to record. */
+export interface NewSandbox {
+  readonly id: string;
+  readonly organizationId: string;
+  readonly name: string;
+  readonly ownerUserId: string;
+  readonly spec: SandboxSpec;
+  /** A sandgate.policy.v1.Policy, encoded. */
+  readonly policy: Uint8Array;
+  /** A UUID. */
+  readonly policyRequestId: string;
+  readonly createTimeMs: number;
+}
+
+/** Where a page of a list begins: after this sandbox. */
+export interface ListPosition {
+  readonly createTimeMs: number;
+  readonly id: string;
+}
+
+/** Stored output, from a byte on. */
+export interface LogPiece {
+  /** Where `data` begins. */
+  readonly offset: bigint;
+  readonly data: Uint8Array;
+  /** Where the stored output ends. */
+  readonly endOffset: bigint;
+}
+
+/**
+ * What handlers do with stored sandboxes. Whatever touches one sandbox asks for the scope that the call was given.
+ * Every change is one transaction, with its audit event in it, and is told to those who listen for it.
+ */
+export interface SandboxStore {
+  /**
+   * Records a sandbox, PENDING, and the answer to the request. A repeated request changes nothing and answers as the first time.
+   * Throws REQUEST_ID_REUSED when the id was used for another content, SANDBOX_NAME_TAKEN when a living sandbox has the name.
+   */
+  create(input: {
+    readonly sandbox: NewSandbox;
+    readonly request: MutationRequest;
+    readonly answerOf: (record: SandboxRecord) => Uint8Array;
+    readonly event: LifecycleEvent;
+  }): Promise<Uint8Array>;
+  /**
+   * Records that a sandbox is to be deleted, and the answer to the request. Deleting twice changes nothing.
+   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND.
+   */
+  requestDeletion(
+    scope: SandboxScope,
+    input: {
+      readonly request: MutationRequest;
+      readonly answerOf: (record: SandboxRecord) => Uint8Array;
+      readonly event: LifecycleEvent;
+      readonly nowMs: number;
+    },
+  ): Promise<Uint8Array>;
+  /** The sandbox, also a DELETED one; undefined if there is none. */
+  find(scope: SandboxScope): Promise<SandboxRecord | undefined>;
+  /** An organization's sandboxes, newest first. */
+  list(query: {
+    readonly organizationId: string;
+    readonly phases: readonly Phase[];
+    readonly after: ListPosition | undefined;
+    readonly limit: number;
+  }): Promise<readonly SandboxRecord[]>;
+  /** Records that the supervisor of an incarnation is there. Undefined when the sandbox has no such incarnation. */
+  recordSupervisor(
+    scope: SandboxScope,
+    input: { readonly incarnation: bigint; readonly nowMs: number },
+  ): Promise<SandboxRecord | undefined>;
+  /** Records what the start-up probe of an incarnation found. Undefined when the sandbox has no such incarnation. */
+  recordConfinement(
+    scope: SandboxScope,
+    input: {
+      readonly incarnation: bigint;
+      readonly confinement: Exclude<Confinement, "unproved">;
+      readonly event: LifecycleEvent;
+      readonly nowMs: number;
+    },
+  ): Promise<SandboxRecord | undefined>;
+  /** Records how the main process ended; the first time counts. Undefined when the sandbox has no such incarnation. */
+  recordExit(
+    scope: SandboxScope,
+    input: {
+      readonly incarnation: bigint;
+      readonly exit: MainExit;
+      readonly event: LifecycleEvent;
+      readonly nowMs: number;
+    },
+  ): Promise<SandboxRecord | undefined>;
+  /**
+   * Stores output of the main process. What is stored already is not stored again. Answers up to which byte it is durable.
+   * Throws SANDBOX_CHANGED for another incarnation, REQUEST_INVALID for a gap.
+   */
+  appendLog(
+    scope: SandboxScope,
+    piece: { readonly incarnation: bigint; readonly offset: bigint; readonly data: Uint8Array },
+  ): Promise<bigint>;
+  /** Stored output from a byte on, at most about `limitBytes` of it; later than asked for when older output was dropped. */
+  readLog(scope: SandboxScope, query: { readonly offset: bigint; readonly limitBytes: number }): Promise<LogPiece>;
+  /** Where the stored output ends. */
+  findLogEnd(scope: SandboxScope): Promise<bigint>;
+}
+
+/** What the reconciler does with stored sandboxes. It is given no scope, because it acts for the service itself. */
+export interface SandboxLedger {
+  /** The sandbox; undefined if there is none. */
+  get(sandboxId: string): Promise<SandboxRecord | undefined>;
+  /** Every sandbox that is not DELETED. */
+  listLiving(): Promise<readonly SandboxRecord[]>;
+  /** Of these ids, those of sandboxes that are not DELETED. */
+  selectLiving(sandboxIds: readonly string[]): Promise<ReadonlySet<string>>;
+  /** A sandbox's first policy: a sandgate.policy.v1.Policy, encoded. */
+  getFirstPolicy(sandboxId: string): Promise<Uint8Array>;
+  /**
+   * Writes everything of a sandbox that can change, if its version is still the record's; a DELETED one loses its output.
+   * Answers the stored record, or undefined when it was changed by someone else.
+   */
+  replace(
+    record: SandboxRecord,
+    input: { readonly event: LifecycleEvent | undefined; readonly nowMs: number },
+  ): Promise<SandboxRecord | undefined>;
+  /** Records that all sandboxes whose time is over are to be deleted. Answers their ids. */
+  expire(input: {
+    readonly event: LifecycleEvent;
+    readonly nowMs: number;
+    readonly limit: number;
+  }): Promise<readonly string[]>;
+  /** Records that these supervisors were heard. Tells nobody. */
+  touchSupervisors(sandboxIds: readonly string[], nowMs: number): Promise<void>;
+  /** Forgets answers and DELETED sandboxes that are older than `beforeMs`. */
+  prune(beforeMs: number): Promise<void>;
+  /**
+   * Makes this process the only one that steps a sandbox; undefined if another one does. It ends with `release` or with the
+   * process.
+   */
+  tryLock(sandboxId: string): Promise<SandboxLock | undefined>;
+}
+
+/** The right to step one sandbox. */
+export interface SandboxLock {
+  release(): Promise<void>;
+}
