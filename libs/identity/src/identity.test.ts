@@ -32,7 +32,7 @@ import {
 import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   BootstrapTokenAuthenticator,
-  createIdentitySteps,
+  createIdentityStep,
   createTokenSigner,
   type Denial,
   formatJwks,
@@ -165,7 +165,7 @@ beforeEach(async () => {
   };
   const denials: Denial[] = [];
   const deps = { trust, register, trustDomain, clock: () => world.now };
-  const steps = createIdentitySteps({
+  const identify = createIdentityStep({
     ...deps,
     authorities: {
       service: authorities.service.pem,
@@ -198,7 +198,7 @@ beforeEach(async () => {
       new Pipeline({
         listener,
         services: [answering(SandboxService), answering(AuthService), answering(PolicyService)],
-        steps,
+        steps: [identify],
       }),
     ]),
   );

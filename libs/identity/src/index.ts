@@ -16,7 +16,7 @@ export { type Peer, peerKey } from "./peer.ts";
 export { type Principal, principalKey } from "./principal.ts";
 export { grantSandboxScope, type SandboxScope, sandboxScopeOf } from "./sandbox-scope.ts";
 export type { CertificateAuthorities } from "./steps/certificate-authorities.ts";
-export { createIdentitySteps, type Denial, type IdentityOptions } from "./steps/identity-steps.ts";
+export { createIdentityStep, type Denial, type IdentityOptions } from "./steps/identity-steps.ts";
 export { sandboxFieldOf } from "./steps/scope-step.ts";
 export * from "./tokens/index.ts";
 export { followTrust } from "./trust/follow-trust.ts";

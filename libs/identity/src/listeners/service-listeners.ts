@@ -16,7 +16,7 @@ import {
 import type { Registry } from "prom-client";
 import type { Authenticator } from "../authenticators/authenticator.ts";
 import type { CertificateAuthorities } from "../steps/certificate-authorities.ts";
-import { createIdentitySteps } from "../steps/identity-steps.ts";
+import { createIdentityStep } from "../steps/identity-steps.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState } from "../trust/trust-state.ts";
 import { CallMetrics } from "./call-metrics.ts";
@@ -96,7 +96,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
   );
   const metrics = new CallMetrics(options.metrics);
   const recordDenial = createDenialRecorder({ record: (record) => options.audit.record(record), clock: options.clock });
-  const steps: readonly Step[] = createIdentitySteps({
+  const identify: Step = createIdentityStep({
     trust: options.trust,
     register: options.register,
     trustDomain: options.trustDomain,
@@ -128,7 +128,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       listener,
       services: options.services,
       openServices: open,
-      steps,
+      steps: [identify],
       certificates,
       mutualTls,
       newCallId: options.newId,
@@ -152,7 +152,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
   };
 
   return {
-    inProcess: new Pipeline({ listener: Listener.MTLS, services: options.services, steps, observe }),
+    inProcess: new Pipeline({ listener: Listener.MTLS, services: options.services, steps: [identify], observe }),
     start: async () => ({
       edge: await Promise.all(options.edgeAddresses.map((address) => edge.bind(address))),
       mtls: await Promise.all(options.mtlsAddresses.map((address) => mtls.bind(address))),

@@ -40,16 +40,24 @@ export interface IdentityOptions {
 }
 
 /** Who is calling, for whom, and may they: peer -> authenticate -> authorize -> scope, with every refusal audited. */
-export function createIdentitySteps(options: IdentityOptions): readonly Step[] {
+export function createIdentityStep(options: IdentityOptions): Step {
   const steps = [peerStep(options), authenticateStep(options), authorizeStep(), scopeStep(options)];
-  return steps.map((step) => async (call) => {
+  return async (call) => {
     try {
-      await step(call);
+      for (const step of steps) {
+        const pending = step(call);
+        if (pending !== undefined) await pending;
+      }
     } catch (thrown) {
-      if (thrown instanceof ServiceError) await options.recordDenial(denialOf(call, thrown));
+      if (thrown instanceof ServiceError && !isOutage(thrown)) await options.recordDenial(denialOf(call, thrown));
       throw thrown;
     }
-  });
+  };
+}
+
+/** Whether nothing was decided: what is needed to decide was out of reach. */
+function isOutage({ reason }: ServiceError): boolean {
+  return reason === "TRUST_UNAVAILABLE" || reason === "UNAVAILABLE";
 }
 
 function denialOf(call: Call, error: ServiceError): Denial {

@@ -21,11 +21,11 @@ export function scopeStep(deps: { readonly register: SubjectRegister }): Step {
     const field = sandboxFieldOf(call.method);
     const principal = call.find(principalKey);
     if (field === undefined || principal === undefined) return;
-    const named = valueOf(call.request, field.localName);
+    const named = sandboxNamedIn(call.request, field.localName);
     const subject = await resolve(named, field.kind, principal, call);
     grantSandboxScope(call, { sandboxId: subject.sandboxId, organizationId: subject.organizationId });
     call.checkLaterMessages((message) => {
-      const later = valueOf(message, field.localName);
+      const later = sandboxNamedIn(message, field.localName);
       if (later === "" || later === named || later === subject.sandboxId) return;
       call.set(requestedSandboxKey, printable(later));
       throw notFound();
@@ -92,7 +92,7 @@ function readField(method: DescMethod): SandboxField | undefined {
   return { name: field.name, localName: field.localName, kind: sandbox.case === "sandboxIdField" ? "id" : "name" };
 }
 
-function valueOf(message: Message, localName: string): string {
+function sandboxNamedIn(message: Message, localName: string): string {
   const value = (message as unknown as Record<string, unknown>)[localName]; // readAccess has checked that it is a string
   return typeof value === "string" ? value : "";
 }

@@ -117,15 +117,20 @@ export class TrustState implements KeySet {
     this.#revoked.set(`${revocation.kind}:${revocation.subject}`, revocation);
     switch (revocation.kind) {
       case RevocationKind.TOKEN:
-        return this.#notify(`token:${revocation.subject}`);
+        this.#notify(`token:${revocation.subject}`);
+        return;
       case RevocationKind.INCARNATION:
-        return this.#notify(`sandbox:${revocation.subject.slice(0, revocation.subject.indexOf("/"))}`);
+        this.#notify(`sandbox:${revocation.subject.slice(0, revocation.subject.indexOf("/"))}`);
+        return;
       case RevocationKind.SANDBOX:
-        return this.#notify(`sandbox:${revocation.subject}`);
+        this.#notify(`sandbox:${revocation.subject}`);
+        return;
       case RevocationKind.USER:
-        return this.#notify(`user:${revocation.subject}`);
+        this.#notify(`user:${revocation.subject}`);
+        return;
       case RevocationKind.CERTIFICATE:
-        return this.#notify(`certificate:${revocation.subject}`);
+        this.#notify(`certificate:${revocation.subject}`);
+        return;
       case RevocationKind.SUPERSEDED_TOKEN: // open streams go on under the successor
       case RevocationKind.SIGNING_KEY: // asked at every verification
       case RevocationKind.UNSPECIFIED:
