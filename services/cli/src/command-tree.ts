@@ -1,0 +1,325 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { CommandContext } from "./command-context.ts";
+import type { AuditOptions } from "./commands/audit.ts";
+import type { CreateOptions } from "./commands/create.ts";
+import type { DecisionsOptions } from "./commands/decisions.ts";
+import type { DownOptions } from "./commands/down.ts";
+import type { ExecOptions } from "./commands/exec.ts";
+import type { GetOptions } from "./commands/get.ts";
+import type { LogsOptions } from "./commands/logs.ts";
+import type { ListOptions } from "./commands/ls.ts";
+import type { GetPolicyOptions } from "./commands/policy-get.ts";
+import type { SetPolicyOptions } from "./commands/policy-set.ts";
+import type { RevokeOptions } from "./commands/revoke.ts";
+import type { RemoveOptions } from "./commands/rm.ts";
+import type { RunOptions } from "./commands/run.ts";
+import type { UpOptions } from "./commands/up.ts";
+import { parseDuration } from "./quantities.ts";
+
+/** Options that every command has. */
+export interface CommonOptions {
+  readonly json?: boolean;
+  readonly directory?: string;
+  readonly clientFile?: string;
+  readonly color: boolean;
+}
+
+/** How the tree runs a command: makes its context, runs it, keeps its exit code. */
+export type Runner = (options: CommonOptions, run: (context: CommandContext) => Promise<number>) => Promise<void>;
+
+/**
+ * The tree of commands. Only the tree: what a command does is loaded when it is run, so that starting costs the same
+ * however many commands there are.
+ */
+export function createCommandTree(runner: Runner, version: string): Command {
+  const program = new Command("sandgate")
+    .description("Identity and an egress gate for every sandbox.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .configureHelp({ sortSubcommands: false, sortOptions: false });
+
+  program.commandsGroup("Run:");
+  command(program, "run")
+    .summary("run a command in a new sandbox, and show what it tried to reach")
+    .description(
+      "Runs a command in a new sandbox with live standard streams, prints what it tried to reach, removes the sandbox and exits as the command did. Starts the suite if none runs.",
+    )
+    .argument("<command...>", "the command and its arguments; put -- before it")
+    .option(
+      "-a, --allow <host[:port]>",
+      "a host it may reach, on ports 80 and 443 or on this one; repeatable",
+      collect,
+      [],
+    )
+    .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
+    .option("-n, --name <name>", "the sandbox's name")
+    .option("-k, --keep", "leave the sandbox running afterwards")
+    .option("-e, --env <name=value>", "an environment variable, not for secrets; repeatable", collect, [])
+    .option("-w, --cwd <directory>", "where to run it, relative to the workspace")
+    .option("-t, --tty", "give it a terminal (default: when both ends are one)")
+    .option("-T, --no-tty", "give it no terminal")
+    .option("--no-stdin", "give it no standard input")
+    .option("--no-table", "do not print what it tried to reach")
+    .option("--timings", "print where the time went")
+    .passThroughOptions()
+    .action(
+      action<[string[]], RunOptions>(runner, async (context, [words], options) =>
+        (await import("./commands/run.ts")).run(context, words, options),
+      ),
+    );
+  command(program, "exec")
+    .summary("run a command in a sandbox that is READY")
+    .argument("<sandbox>", "name or id")
+    .argument("<command...>", "the command and its arguments")
+    .option("-e, --env <name=value>", "an environment variable, not for secrets; repeatable", collect, [])
+    .option("-w, --cwd <directory>", "where to run it, relative to the workspace")
+    .option("-t, --tty", "give it a terminal (default: when both ends are one)")
+    .option("-T, --no-tty", "give it no terminal")
+    .option("--no-stdin", "give it no standard input")
+    .passThroughOptions()
+    .action(
+      action<[string, string[]], ExecOptions>(runner, async (context, [sandbox, words], options) =>
+        (await import("./commands/exec.ts")).exec(context, sandbox, words, options),
+      ),
+    );
+
+  program.commandsGroup("Sandboxes:");
+  command(program, "create")
+    .summary("create a sandbox")
+    .argument("[name]", "its name; default: the service makes one")
+    .argument("[command...]", "its main process, after --")
+    .option("-a, --allow <host[:port]>", "a host it may reach; repeatable", collect, [])
+    .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
+    .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
+    .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
+    .option("--max-processes <n>", "at most so many processes", count)
+    .option("--max-open-files <n>", "at most so many open files for each process", count)
+    .option("--max-memory <bytes>", "address space of one process", count)
+    .option("--max-file-size <bytes>", "size of one file", count)
+    .option("--no-wait", "do not wait until it is READY")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)
+    .passThroughOptions()
+    .action(
+      action<[string | undefined, string[]], CreateOptions>(runner, async (context, [name, words], options) =>
+        (await import("./commands/create.ts")).createSandbox(context, name, words, options),
+      ),
+    );
+  command(program, "ls")
+    .alias("list")
+    .summary("list the sandboxes")
+    .option("--all", "deleted ones, too")
+    .option("-q, --quiet", "ids only")
+    .option("--limit <n>", "at most so many, newest first", count)
+    .action(
+      action<[], ListOptions>(runner, async (context, _, options) =>
+        (await import("./commands/ls.ts")).listSandboxes(context, options),
+      ),
+    );
+  command(program, "get")
+    .summary("show a sandbox")
+    .argument("<sandbox>", "name or id")
+    .option("--wait", "wait until it is READY, or has failed or ended")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)
+    .action(
+      action<[string], GetOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/get.ts")).getSandbox(context, sandbox, options),
+      ),
+    );
+  command(program, "logs")
+    .summary("print the output of a sandbox's main process")
+    .argument("<sandbox>", "name or id")
+    .option("-f, --follow", "go on until the process ends")
+    .option("--offset <bytes>", "from this byte on", count, 0)
+    .option("--raw", "leave control characters as they are, also on a terminal")
+    .action(
+      action<[string], LogsOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/logs.ts")).printLogs(context, sandbox, options),
+      ),
+    );
+  command(program, "rm")
+    .alias("delete")
+    .summary("stop and remove sandboxes")
+    .argument("<sandboxes...>", "names or ids")
+    .option("--no-wait", "do not wait until they are gone")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 30_000)
+    .action(
+      action<[string[]], RemoveOptions>(runner, async (context, [sandboxes], options) =>
+        (await import("./commands/rm.ts")).removeSandboxes(context, sandboxes, options),
+      ),
+    );
+  command(program, "revoke")
+    .summary("revoke every credential of a sandbox, everywhere")
+    .argument("<sandbox>", "name or id")
+    .option("--reason <text>", "why, for the audit log", "")
+    .action(
+      action<[string], RevokeOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/revoke.ts")).revoke(context, sandbox, options),
+      ),
+    );
+
+  program.commandsGroup("Policy:");
+  const policy = program.command("policy").description("What a sandbox may reach.").helpCommand(false);
+  command(policy, "get")
+    .summary("print a sandbox's policy")
+    .argument("<sandbox>", "name or id")
+    .option("--revision <n>", "this revision instead of the newest", count, 0)
+    .action(
+      action<[string], GetPolicyOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/policy-get.ts")).getPolicy(context, sandbox, options),
+      ),
+    );
+  command(policy, "set")
+    .summary("give a sandbox a policy")
+    .argument("<sandbox>", "name or id")
+    .argument("[file]", "a policy in YAML or JSON; - is standard input")
+    .option("-a, --allow <host[:port]>", "a host it may reach, instead of a file; repeatable", collect, [])
+    .option("--expect-revision <n>", "refuse unless this revision is the newest", count, 0)
+    .option("--wait", "wait until it is enforced, and say how long that took")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 10_000)
+    .action(
+      action<[string, string | undefined], SetPolicyOptions>(runner, async (context, [sandbox, file], options) =>
+        (await import("./commands/policy-set.ts")).setPolicy(context, sandbox, file, options),
+      ),
+    );
+  command(policy, "lint")
+    .summary("check a policy file; needs no suite")
+    .argument("<file>", "a policy in YAML or JSON; - is standard input")
+    .action(
+      action<[string], unknown>(runner, async (context, [file]) =>
+        (await import("./commands/policy-lint.ts")).lint(context, file),
+      ),
+    );
+  command(program, "decisions")
+    .summary("list what a sandbox tried to reach, and the verdicts")
+    .argument("<sandbox>", "name or id")
+    .option("-f, --follow", "go on with new ones as they come")
+    .option("--denied", "only those that were denied")
+    .option("--limit <n>", "at most so many, the newest", count, 100)
+    .action(
+      action<[string], DecisionsOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/decisions.ts")).printDecisions(context, sandbox, options),
+      ),
+    );
+
+  program.commandsGroup("Identity:");
+  command(program, "whoami")
+    .summary("say who you are, as every service sees it")
+    .action(action<[], unknown>(runner, async (context) => (await import("./commands/whoami.ts")).whoami(context)));
+  command(program, "token")
+    .summary("print a token of yours for 15 minutes, for grpcurl and the like")
+    .action(action<[], unknown>(runner, async (context) => (await import("./commands/token.ts")).printToken(context)));
+  command(program, "audit")
+    .summary("list the audit logs, oldest first")
+    .option("--sandbox <sandbox>", "only events about this sandbox (name or id)")
+    .option("--action <action>", "only events with this action, such as call.denied")
+    .addOption(new Option("--service <service>", "only this service's log").choices(["auth", "sandbox", "policy"]))
+    .option("--limit <n>", "at most so many of each service, the newest", count, 50)
+    .action(
+      action<[], AuditOptions>(runner, async (context, _, options) =>
+        (await import("./commands/audit.ts")).printAudit(context, options),
+      ),
+    );
+
+  program.commandsGroup("Suite on this machine:");
+  command(program, "up")
+    .summary("start the suite, with its own database and certificates")
+    .option("--separate", "one process for each service, instead of one for all")
+    .option("--foreground", "stay, with the logs on standard error; Ctrl-C ends the suite")
+    .option("--edge-port <port>", "port of the edge listener (the first of three with --separate)", port)
+    .option("--mtls-port <port>", "port of the mTLS listener (the first of three with --separate)", port)
+    .option("--database-url-file <file>", "use the PostgreSQL whose URL is in this file")
+    .option(
+      "--development-origin <host:port=address:port>",
+      "let this destination lead to a server on this machine; for development, repeatable",
+      collect,
+      [],
+    )
+    .option("--development-origin-ca <file>", "trust this authority for such destinations")
+    .option("--timeout <duration>", "give up after this long", duration, 60_000)
+    .action(
+      action<[], UpOptions>(runner, async (context, _, options) =>
+        (await import("./commands/up.ts")).up(context, options),
+      ),
+    );
+  command(program, "status")
+    .summary("show the suite's processes and whether they are ready")
+    .action(action<[], unknown>(runner, async (context) => (await import("./commands/status.ts")).status(context)));
+  command(program, "down")
+    .summary("end the suite")
+    .option("--keep", "leave the sandboxes for the next `up`")
+    .option("-y, --yes", "remove running sandboxes without asking")
+    .option("--timeout <duration>", "kill what has not ended after this long", duration, 20_000)
+    .action(
+      action<[], DownOptions>(runner, async (context, _, options) =>
+        (await import("./commands/down.ts")).down(context, options),
+      ),
+    );
+  command(program, "doctor")
+    .summary("say what isolation this machine can give, and how to get more")
+    .action(action<[], unknown>(runner, async (context) => (await import("./commands/doctor.ts")).doctor(context)));
+
+  program.commandsGroup("Help:");
+  program
+    .command("completion")
+    .summary("print the completion of a shell")
+    .argument("<shell>", "bash, zsh or fish")
+    .action(async (shell: string) =>
+      runner({ color: false }, async () => (await import("./commands/completion.ts")).printCompletion(program, shell)),
+    );
+  program
+    .command("help")
+    .summary("show the help of a command, or of exit-codes")
+    .argument("[topic...]", "a command, or exit-codes")
+    .action(async (topic: string[]) =>
+      runner({ color: false }, async () => (await import("./commands/help.ts")).printHelp(program, topic)),
+    );
+  return program;
+}
+
+function command(parent: Command, name: string): Command {
+  return parent
+    .command(name)
+    .helpOption("-h, --help", "show this help")
+    .optionsGroup("Options:")
+    .addOption(new Option("--json", "print JSON").helpGroup("Common options:"))
+    .addOption(new Option("--directory <directory>", "the suite's state directory").helpGroup("Common options:"))
+    .addOption(
+      new Option("--client-file <file>", "reach the suite that this file describes").helpGroup("Common options:"),
+    )
+    .addOption(new Option("--no-color", "print no colours").helpGroup("Common options:"));
+}
+
+/** Joins a command of the tree to what it does. The types are those that the tree declares for its arguments and options. */
+function action<Values extends readonly unknown[], Options>(
+  runner: Runner,
+  act: (context: CommandContext, values: Values, options: Options) => Promise<number>,
+): (...values: unknown[]) => Promise<void> {
+  return (...values) => {
+    const options = values.at(-2) as Options & CommonOptions; // commander hands over: arguments, options, the command
+    return runner(options, (context) => act(context, values.slice(0, -2) as unknown as Values, options));
+  };
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}
+
+function count(value: string): number {
+  if (!/^\d{1,15}$/.test(value)) throw new InvalidArgumentError("it must be a whole number.");
+  return Number(value);
+}
+
+function port(value: string): number {
+  const number = count(value);
+  if (number < 1 || number > 65_535) throw new InvalidArgumentError("it must be a port from 1 to 65535.");
+  return number;
+}
+
+function duration(value: string): number {
+  const parsed = parseDuration(value);
+  if (parsed === undefined) throw new InvalidArgumentError("it must be a duration such as 500ms, 30s, 10m, 2h.");
+  return parsed;
+}

@@ -1,0 +1,73 @@
+import { randomUUID } from "node:crypto";
+import { type Sandbox, SandboxSchema, SandboxService } from "@sandgate/api/sandbox";
+import type { CommandContext } from "../command-context.ts";
+import { usageFailure } from "../command-failure.ts";
+import { exitCodes } from "../exit-codes.ts";
+import { messageJson } from "../message-json.ts";
+import { printSandbox } from "../sandbox-view.ts";
+import { parseEnvironmentPairs } from "../session/environment-pairs.ts";
+import { readRequestedPolicy } from "../session/policy-source.ts";
+import { waitUntilReady } from "../session/wait-until-ready.ts";
+import { SuiteConnection } from "../suite-connection.ts";
+
+/** Options of `sandgate create`. */
+export interface CreateOptions {
+  readonly allow: readonly string[];
+  readonly policy?: string;
+  readonly env: readonly string[];
+  readonly ttl?: number;
+  readonly maxProcesses?: number;
+  readonly maxOpenFiles?: number;
+  readonly maxMemory?: number;
+  readonly maxFileSize?: number;
+  readonly wait: boolean;
+  readonly timeout: number;
+}
+
+/** `sandgate create`: creates a sandbox and waits until it is READY. */
+export async function createSandbox(
+  context: CommandContext,
+  name: string | undefined,
+  command: readonly string[],
+  options: CreateOptions,
+): Promise<number> {
+  if (name === "--")
+    throw usageFailure("a sandbox with a main process needs a name", "write `sandgate create NAME -- COMMAND`");
+  const policy = await readRequestedPolicy({ allow: options.allow, file: options.policy });
+  const connection = new SuiteConnection(context.clientFile());
+  const client = connection.client("sandbox", SandboxService);
+  const { sandbox } = await client.createSandbox(
+    {
+      requestId: randomUUID(),
+      name: name ?? "",
+      spec: {
+        command: command[0] === "--" ? command.slice(1) : [...command],
+        environment: parseEnvironmentPairs(options.env),
+        limits: {
+          processes: options.maxProcesses ?? 0,
+          openFiles: options.maxOpenFiles ?? 0,
+          processMemoryBytes: BigInt(options.maxMemory ?? 0),
+          fileSizeBytes: BigInt(options.maxFileSize ?? 0),
+        },
+        ...(options.ttl === undefined ? {} : { ttl: { seconds: BigInt(Math.max(1, Math.round(options.ttl / 1000))) } }),
+      },
+      ...(policy === undefined ? {} : { policy }),
+    },
+    { signal: context.interruptions.signal },
+  );
+  const created: Sandbox | undefined = sandbox;
+  if (created === undefined) throw new Error("the service answered without a sandbox");
+  const ready = options.wait
+    ? await waitUntilReady({
+        client,
+        sandbox: created.id,
+        output: context.output,
+        signal: context.interruptions.signal,
+        timeoutMs: options.timeout,
+      })
+    : created;
+  context.output.document(messageJson(SandboxSchema, ready));
+  printSandbox(context.output, ready);
+  connection.close();
+  return exitCodes.ok;
+}

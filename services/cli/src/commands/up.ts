@@ -1,0 +1,89 @@
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+import type { CommandContext } from "../command-context.ts";
+import { usageFailure } from "../command-failure.ts";
+import { exitCodes } from "../exit-codes.ts";
+import { formatDuration } from "../quantities.ts";
+import type { DevelopmentOrigin } from "../suite/program-configs.ts";
+import { runInForeground } from "../suite/run-in-foreground.ts";
+import { preferredPortsOf, startOptionsOf } from "../suite/start-options.ts";
+import { type StartedSuite, startSuite } from "../suite/start-suite.ts";
+
+/** Options of `sandgate up`. */
+export interface UpOptions {
+  readonly separate?: boolean;
+  readonly foreground?: boolean;
+  readonly directory?: string;
+  readonly edgePort?: number;
+  readonly mtlsPort?: number;
+  readonly databaseUrlFile?: string;
+  readonly developmentOrigin: readonly string[];
+  readonly developmentOriginCa?: string;
+  readonly timeout: number;
+}
+
+/** `sandgate up`: starts the suite and says how to reach it. */
+export async function up(context: CommandContext, options: UpOptions): Promise<number> {
+  const startedAt = performance.now();
+  const origins = options.developmentOrigin.map(parseDevelopmentOrigin);
+  const suite = await startSuite({
+    ...startOptionsOf(context),
+    topology: options.separate === undefined ? undefined : "separate",
+    detached: options.foreground !== true,
+    edgePort: options.edgePort,
+    mtlsPort: options.mtlsPort,
+    preferredPorts: preferredPortsOf(options.directory),
+    databaseUrlFile: options.databaseUrlFile === undefined ? undefined : resolve(options.databaseUrlFile),
+    developmentOrigins: origins,
+    developmentOriginCaFile:
+      options.developmentOriginCa === undefined ? undefined : resolve(options.developmentOriginCa),
+    timeoutMs: options.timeout,
+  });
+  const tookMs = performance.now() - startedAt;
+  announce(context, suite, tookMs);
+  if (options.foreground !== true || suite.alreadyRunning) return exitCodes.ok;
+  return runInForeground(context, suite);
+}
+
+function announce(context: CommandContext, suite: StartedSuite, tookMs: number): void {
+  const { output } = context;
+  const { colors } = output;
+  output.event({
+    alreadyRunning: suite.alreadyRunning,
+    topology: suite.topology,
+    tookMs: Math.round(tookMs),
+    clientFile: context.directories().clientFile,
+    addresses: suite.client.addresses,
+    edgeAddresses: suite.client.edgeAddresses,
+    processes: suite.processes.map(({ name, pid }) => ({ name, pid })),
+  });
+  output.line(
+    suite.alreadyRunning
+      ? `${colors.green("the suite is running already")}`
+      : `${colors.green("the suite is running")} ${colors.dim(`after ${formatDuration(tookMs)}`)}`,
+  );
+  const addresses = (of: Readonly<Record<string, string>>) => {
+    const distinct = [...new Set(Object.values(of))];
+    return distinct.length === 1
+      ? (distinct[0] ?? "")
+      : Object.entries(of)
+          .map(([name, address]) => `${name} ${address}`)
+          .join(", ");
+  };
+  output.line(`  edge listener   ${addresses(suite.client.edgeAddresses)}`);
+  output.line(`  mTLS listener   ${addresses(suite.client.addresses)}`);
+  output.line(`  state           ${context.directories().state}`);
+}
+
+/** HOST:PORT=ADDRESS:PORT. */
+function parseDevelopmentOrigin(text: string): DevelopmentOrigin {
+  const match = /^([a-z0-9.-]+):(\d{1,5})=(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  const [, host = "", port = "", ipv6, ipv4 = "", addressPort = ""] = match ?? [];
+  const address = ipv6 ?? ipv4;
+  if (match === null || isIP(address) === 0)
+    throw usageFailure(
+      "--development-origin takes HOST:PORT=ADDRESS:PORT",
+      "write it as in --development-origin api.example:443=127.0.0.1:8443",
+    );
+  return { host, port: Number(port), address, addressPort: Number(addressPort) };
+}

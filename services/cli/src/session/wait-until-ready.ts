@@ -1,0 +1,91 @@
+import { Phase, type Sandbox, type SandboxService } from "@sandgate/api/sandbox";
+import { type Client, ServiceError } from "@sandgate/rpc";
+import { CommandFailure } from "../command-failure.ts";
+import { escapeLine } from "../escape-control.ts";
+import { exitCodes } from "../exit-codes.ts";
+import type { Output } from "../output.ts";
+import { phaseName } from "../sandbox-view.ts";
+
+/**
+ * Waits until a sandbox is READY, or COMPLETED. Refuses with exit code 1 when it failed, 3 when it was removed, and 6 when
+ * the time is over. Calls `onPhase` at every phase that is seen.
+ */
+export async function waitUntilReady(options: {
+  client: Client<typeof SandboxService>;
+  sandbox: string;
+  output: Output;
+  signal: AbortSignal;
+  timeoutMs: number;
+  onPhase?: (phase: Phase) => void;
+}): Promise<Sandbox> {
+  const { client, output } = options;
+  let last: Sandbox | undefined;
+  let lastPhase: Phase | undefined;
+  try {
+    const watch = client.watchSandbox(
+      { sandbox: options.sandbox },
+      { signal: options.signal, timeoutMs: options.timeoutMs },
+    );
+    for await (const { sandbox } of watch) {
+      if (sandbox === undefined) continue;
+      last = sandbox;
+      if (sandbox.phase !== lastPhase) options.onPhase?.(sandbox.phase);
+      lastPhase = sandbox.phase;
+      switch (sandbox.phase) {
+        case Phase.READY:
+        case Phase.COMPLETED:
+          output.progress("");
+          return sandbox;
+        case Phase.FAILED:
+          throw sandboxFailure(sandbox);
+        case Phase.STOPPING:
+        case Phase.STOPPED:
+        case Phase.DELETING:
+        case Phase.DELETED:
+          throw new CommandFailure({
+            message: "the sandbox was removed before it was ready",
+            metadata: { sandbox_id: sandbox.id },
+            exitCode: exitCodes.notFound,
+          });
+        default:
+          output.progress(`${sandbox.name}: ${phaseName(sandbox.phase)}${waitingFor(sandbox)}`);
+      }
+    }
+  } catch (error) {
+    if (error instanceof ServiceError && error.reason === "DEADLINE_EXCEEDED") throw notInTime(last, options.timeoutMs);
+    throw error;
+  }
+  throw notInTime(last, options.timeoutMs);
+}
+
+/** What to tell about a sandbox that is FAILED. */
+export function sandboxFailure(sandbox: Sandbox): CommandFailure {
+  const { failure } = sandbox;
+  return new CommandFailure({
+    message: `the sandbox failed: ${escapeLine(failure?.fault ?? "no diagnosis")}`,
+    mend:
+      failure?.nextCommand === undefined || failure.nextCommand === ""
+        ? "`sandgate doctor` says what this machine can do"
+        : failure.nextCommand,
+    reason: "SANDBOX_FAILED",
+    metadata: { sandbox_id: sandbox.id, stage: failure?.stage ?? "", retriable: String(failure?.retriable ?? false) },
+    exitCode: exitCodes.failed,
+  });
+}
+
+function notInTime(sandbox: Sandbox | undefined, timeoutMs: number): CommandFailure {
+  return new CommandFailure({
+    message: `the sandbox was not ready within ${timeoutMs} ms`,
+    mend: "`sandgate status` shows what is not ready; --timeout allows more time",
+    reason: "SANDBOX_NOT_READY",
+    metadata:
+      sandbox === undefined
+        ? {}
+        : { sandbox_id: sandbox.id, phase: phaseName(sandbox.phase), waiting_for: sandbox.waitingFor.join(", ") },
+    exitCode: exitCodes.notReady,
+  });
+}
+
+function waitingFor(sandbox: Sandbox): string {
+  return sandbox.waitingFor.length === 0 ? "" : `, waiting for ${sandbox.waitingFor.join(", ")}`;
+}

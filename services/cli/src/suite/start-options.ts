@@ -1,0 +1,42 @@
+import type { CommandContext } from "../command-context.ts";
+import { formatDuration } from "../quantities.ts";
+import type { StartOptions } from "./start-suite.ts";
+
+/** How a suite is started when the user asked for nothing in particular. */
+export function startOptionsOf(context: CommandContext): StartOptions {
+  const { output } = context;
+  return {
+    directories: context.directories(),
+    topology: undefined,
+    userId: context.environment.userId,
+    detached: true,
+    edgePort: undefined,
+    mtlsPort: undefined,
+    preferredPorts: preferredPortsOf(undefined),
+    databaseUrlFile: undefined,
+    databaseUrl: context.environment.databaseUrl,
+    developmentOrigins: [],
+    developmentOriginCaFile: undefined,
+    timeoutMs: 60_000,
+    signal: context.interruptions.signal,
+    onStep: (step, tookMs) => {
+      if (tookMs === undefined) output.progress(`${step} …`);
+      else output.note(output.noteColors.dim(`  ${step.padEnd(14)} ${formatDuration(tookMs)}`));
+    },
+  };
+}
+
+/** A user's own suite has ports that are easy to remember; a suite in a directory of its own does not compete for them. */
+export function preferredPortsOf(directory: string | undefined): Readonly<Record<string, number>> {
+  if (directory !== undefined) return {};
+  return {
+    "all-in-one.edge": 7443,
+    "all-in-one.mtls": 7444,
+    "auth.edge": 7443,
+    "auth.mtls": 7444,
+    "sandbox.edge": 7445,
+    "sandbox.mtls": 7446,
+    "policy.edge": 7447,
+    "policy.mtls": 7448,
+  };
+}

@@ -1,0 +1,42 @@
+import { randomUUID } from "node:crypto";
+import { readJsonFile, writeWhole } from "./whole-file.ts";
+
+/** How the control plane is divided into processes. */
+export type Topology = "all-in-one" | "separate";
+
+/** What stays the same from one `up` to the next. */
+export interface SuiteFile {
+  readonly version: 1;
+  readonly trustDomain: string;
+  readonly organizationId: string;
+  /** The user that the operator's certificate stands for. */
+  readonly operatorUserId: string;
+  /** Of the last `up`. */
+  readonly topology: Topology;
+  /** Loopback ports, by "<program>.<listener>". */
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+/** Reads the file; undefined where there is none. */
+export function findSuiteFile(path: string): SuiteFile | undefined {
+  const value = readJsonFile(path);
+  if (typeof value !== "object" || value === null || !("version" in value) || value.version !== 1) return undefined;
+  return value as SuiteFile; // written by `writeSuiteFile` alone, whole or not at all
+}
+
+/** A suite that was never started before. */
+export function newSuiteFile(topology: Topology): SuiteFile {
+  return {
+    version: 1,
+    trustDomain: "sandgate.local",
+    organizationId: randomUUID(),
+    operatorUserId: randomUUID(),
+    topology,
+    ports: {},
+  };
+}
+
+/** Keeps it. */
+export function writeSuiteFile(path: string, file: SuiteFile): void {
+  writeWhole(path, `${JSON.stringify(file, null, 2)}\n`, 0o600);
+}
