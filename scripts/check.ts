@@ -27,6 +27,7 @@ const checks = [
   },
   { name: "proto lint", command: "buf lint" },
   { name: "proto format", command: "buf format --diff --exit-code --path proto/sandgate", mend: "npm run format" },
+  { name: "lock file", command: "node scripts/complete-lock.ts --check", mend: "npm run complete-lock" },
 ] as const;
 
 interface Outcome {
