@@ -1,0 +1,65 @@
+import type { Refusal } from "../decision/refusal.ts";
+
+const phrases: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  407: "Proxy Authentication Required",
+  408: "Request Timeout",
+  417: "Expectation Failed",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+};
+
+/**
+ * The answer to a request that is not forwarded: status, the reason in a header, and a problem+json body (RFC 9457) which,
+ * for a denial by policy, says how to ask for access. It quotes nothing of the request but the canonical host.
+ */
+export function writeRefusal(
+  refusal: Refusal,
+  about: {
+    readonly decisionId: string;
+    readonly sandboxId: string;
+    readonly host: string;
+    readonly port: number;
+    /** Without a body, for HEAD. */
+    readonly headOnly: boolean;
+  },
+): string {
+  const title = phrases[refusal.status] ?? "Error";
+  const byPolicy = refusal.status === 403 && about.host !== "";
+  const body = `${JSON.stringify({
+    type: "about:blank",
+    title,
+    status: refusal.status,
+    detail: refusal.message,
+    reason: refusal.reason,
+    decision_id: about.decisionId,
+    ...(about.host === "" ? {} : { host: about.host, port: about.port }),
+    ...(refusal.rule === "" ? {} : { rule: refusal.rule }),
+    ...(byPolicy ? { how_to_ask: howToAsk(about) } : {}),
+  })}\n`;
+  const fields = [
+    `HTTP/1.1 ${refusal.status} ${title}`,
+    "content-type: application/problem+json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "cache-control: no-store",
+    "connection: close",
+    refusal.kind === "deny" ? `x-deny-reason: ${refusal.reason}` : `x-proxy-error: ${refusal.reason}`,
+    `x-sandgate-decision: ${about.decisionId}`,
+  ];
+  if (refusal.status === 407)
+    fields.push('proxy-authenticate: Basic realm="egress"', 'proxy-authenticate: Bearer realm="egress"');
+  if (refusal.status === 429 || refusal.status === 503) fields.push("retry-after: 1");
+  return `${fields.join("\r\n")}\r\n\r\n${about.headOnly ? "" : body}`;
+}
+
+function howToAsk({ sandboxId, host, port }: { sandboxId: string; host: string; port: number }): string {
+  return (
+    `give an operator this decision id and destination (${host}:${port}); they read the policy with ` +
+    `\`sandgate policy get ${sandboxId}\`, add a rule, and store it with \`sandgate policy set ${sandboxId} FILE\``
+  );
+}

@@ -1,0 +1,103 @@
+import { type EgressClaims, TokenVerifier, type TrustState } from "@sandgate/identity";
+import { type AddressRange, type Authority, decide, type PolicyDenial } from "@sandgate/policy";
+import type { HeaderFields } from "../http/header-fields.ts";
+import { claimLeaves } from "./host-claim.ts";
+import type { PolicyTable } from "./policy-table.ts";
+import { readProxyCredentials } from "./proxy-credentials.ts";
+import { Refusal } from "./refusal.ts";
+
+/** Why a destination is allowed. */
+export interface Permission {
+  readonly name: string;
+  readonly revision: bigint;
+  readonly allowedRanges: readonly AddressRange[];
+}
+
+/** What the gatekeeper asks of the trust feed. */
+export type Trust = Pick<TrustState, "isCurrent" | "isTokenRevoked" | "isIncarnationRevoked" | "find">;
+
+const denials: Readonly<Record<PolicyDenial, string>> = {
+  host_not_allowed: "the sandbox's policy does not allow this host",
+  port_not_allowed: "the sandbox's policy allows this host, but not this port",
+  ip_not_allowed: "this address is not reachable from a sandbox",
+};
+
+/** Says who asks, by channel and token together, and whether the sandbox's policy lets it through. */
+export class Gatekeeper {
+  readonly #trust: Trust;
+  readonly #policies: PolicyTable;
+  readonly #isPolicyCurrent: () => boolean;
+  readonly #tokens: TokenVerifier<"egress">;
+  readonly #clock: () => number;
+
+  constructor(options: {
+    readonly trust: Trust;
+    readonly trustDomain: string;
+    readonly policies: PolicyTable;
+    readonly isPolicyCurrent: () => boolean;
+    readonly clock: () => number;
+  }) {
+    this.#trust = options.trust;
+    this.#policies = options.policies;
+    this.#isPolicyCurrent = options.isPolicyCurrent;
+    this.#clock = options.clock;
+    this.#tokens = new TokenVerifier({
+      kind: "egress",
+      trustDomain: options.trustDomain,
+      keys: options.trust,
+      clock: options.clock,
+    });
+  }
+
+  /** Forgets the tokens that were verified: call it when the signing keys change. */
+  forgetTokens(): void {
+    this.#tokens.bumpEpoch();
+  }
+
+  /**
+   * The claims of the token that came over a sandbox's channel. Throws a Refusal: 407 for a token that is missing or not
+   * accepted, 403 for one of another sandbox, 503 where nothing can be trusted at the moment.
+   */
+  async authenticate(sandboxId: string, fields: HeaderFields): Promise<EgressClaims> {
+    this.#requireTrust();
+    const { token, userSandboxId } = readProxyCredentials(fields);
+    const verification = await this.#tokens.verify(token, undefined);
+    if (verification.outcome === "rejected" && verification.fault === "expired")
+      throw Refusal.unauthenticated("token_expired", "the egress token has expired");
+    if (verification.outcome !== "verified")
+      throw Refusal.unauthenticated("token_invalid", "the egress token is not valid here");
+    const { claims } = verification;
+    if (claims.sandboxId !== sandboxId || (userSandboxId !== undefined && userSandboxId !== claims.sandboxId))
+      throw Refusal.denied("binding_mismatch", "the token belongs to another sandbox than this channel");
+    this.requireStanding(claims);
+    if (this.#clock() >= claims.expiresAtMs)
+      throw Refusal.unauthenticated("token_expired", "the egress token has expired");
+    if (!claims.useEgressGateway)
+      throw Refusal.denied("binding_mismatch", "the token is not one for the egress gateway");
+    return claims;
+  }
+
+  /** Throws a Refusal where claims that were verified have been revoked since. */
+  requireStanding({ tokenId, sandboxId, incarnation }: EgressClaims): void {
+    this.#requireTrust();
+    if (this.#trust.isTokenRevoked(tokenId) || this.#trust.isIncarnationRevoked(sandboxId, incarnation))
+      throw Refusal.unauthenticated("token_revoked", "the egress token, or its sandbox, was revoked");
+  }
+
+  /** What lets the sandbox reach a destination. Throws a Refusal: 403, or 503 where its policy is not known. */
+  permit(claims: EgressClaims, destination: Authority): Permission {
+    const policy = this.#policies.find(claims.sandboxId);
+    if (policy === undefined || !this.#isPolicyCurrent())
+      throw Refusal.fault(503, "policy_unavailable", "the sandbox's policy is not known at the moment");
+    const verdict = decide(policy.compiled, destination);
+    if (verdict.verdict === "deny") throw Refusal.denied(verdict.reason, denials[verdict.reason], verdict.rule);
+    if (!claimLeaves(claims.allowedHosts, destination.host))
+      throw Refusal.denied("host_not_allowed", "the token does not allow this host", verdict.rule);
+    return { name: verdict.rule, revision: policy.revision, allowedRanges: verdict.allowedRanges };
+  }
+
+  #requireTrust(): void {
+    if (!this.#trust.isCurrent())
+      throw Refusal.fault(503, "trust_unavailable", "no credential is accepted without current revocation data");
+  }
+}

@@ -1,0 +1,87 @@
+import type { PolicyDenial } from "@sandgate/policy";
+
+/** Why a well-formed request was denied by policy or identity: the value of `x-deny-reason`. Stable, for dashboards. */
+export type DenyReason =
+  | PolicyDenial
+  | "protocol_not_allowed"
+  | "sni_mismatch"
+  | "sni_missing"
+  | "binding_mismatch"
+  | "loop_detected"
+  | "quota_exceeded"
+  | "policy_changed"
+  | "first_bytes_timeout"
+  | "token_missing"
+  | "token_invalid"
+  | "token_expired"
+  | "token_revoked";
+
+/** Why a request that was not denied could not be served: the value of `x-proxy-error`. */
+export type ProxyFault =
+  | "request_malformed"
+  | "request_timeout"
+  | "request_too_large"
+  | "expectation_failed"
+  | "version_not_supported"
+  | "dns_failed"
+  | "dns_timeout"
+  | "upstream_failed"
+  | "upstream_timeout"
+  | "upstream_malformed"
+  | "policy_unavailable"
+  | "trust_unavailable"
+  | "client_closed";
+
+/** A request that is answered by the proxy itself, and not forwarded. The connection is closed after the answer. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  readonly status: number;
+  readonly reason: DenyReason | ProxyFault;
+  /** `deny`: policy or identity said no. `fault`: the request, the destination or the suite is at fault. */
+  readonly kind: "deny" | "fault";
+  /** The rule that decided; empty where none did. */
+  readonly rule: string;
+
+  private constructor(
+    kind: "deny" | "fault",
+    status: number,
+    reason: DenyReason | ProxyFault,
+    message: string,
+    rule: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.kind = kind;
+    this.status = status;
+    this.reason = reason;
+    this.rule = rule;
+  }
+
+  /** 400: the bytes are no request that this proxy serves. */
+  static malformed(message: string): Refusal {
+    return new Refusal("fault", 400, "request_malformed", message, "");
+  }
+
+  /** 403: the policy, or the channel's identity, does not allow it. */
+  static denied(reason: DenyReason, message: string, rule = ""): Refusal {
+    return new Refusal("deny", 403, reason, message, rule);
+  }
+
+  /** 407: no credential, or one that is not accepted. */
+  static unauthenticated(
+    reason: "token_missing" | "token_invalid" | "token_expired" | "token_revoked",
+    message: string,
+  ): Refusal {
+    return new Refusal("deny", 407, reason, message, "");
+  }
+
+  /** 429: the sandbox has reached one of its limits. */
+  static overQuota(message: string): Refusal {
+    return new Refusal("deny", 429, "quota_exceeded", message, "");
+  }
+
+  /** Any other fault, with its status. */
+  static fault(status: number, fault: ProxyFault, message: string, options?: ErrorOptions): Refusal {
+    return new Refusal("fault", status, fault, message, "", options);
+  }
+}
