@@ -1,0 +1,81 @@
+import { type MessageInitShape, create } from "@bufbuild/protobuf";
+import {
+  type ConnectSupervisorRequestSchema,
+  type ConnectSupervisorResponse,
+  type OpenExec,
+  type SandboxService,
+  type SandboxSpec,
+  SandboxSpecSchema,
+} from "@sandgate/api/sandbox";
+import { type Client, ServiceError } from "@sandgate/rpc";
+import { AsyncQueue } from "./async-queue.ts";
+import { createBackoff } from "./backoff.ts";
+import type { ConfinementFinding } from "./confinement/confinement-finding.ts";
+import type { Logger } from "./logger.ts";
+import type { Timers } from "./timers.ts";
+
+/** What a control stream needs. */
+export interface ControlStreamOptions {
+  readonly sandboxId: string;
+  readonly incarnation: bigint;
+  readonly version: string;
+  readonly sandbox: Client<typeof SandboxService>;
+  /** What the start-up probe found, when it has. */
+  readonly confinement: Promise<readonly ConfinementFinding[]>;
+  readonly onExec: (open: OpenExec) => void;
+  readonly onStartMain: (spec: SandboxSpec) => void;
+  readonly onShutDown: (graceMs: number) => void;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly logger: Logger;
+}
+
+/** Holds the stream to the control plane, and opens it anew whenever it ends, until the signal aborts. */
+export async function holdControlStream(options: ControlStreamOptions, signal: AbortSignal): Promise<void> {
+  const { timers, logger } = options;
+  const backoff = createBackoff({ firstMs: 50, maxMs: 5_000, random: options.random });
+  while (!signal.aborted) {
+    try {
+      await holdOnce(options, signal, () => backoff.reset());
+    } catch (cause) {
+      if (!(cause instanceof ServiceError)) throw cause;
+      if (!signal.aborted) logger.warn("the control stream ended", { reason: cause.reason });
+    }
+    if (!signal.aborted) await timers.wait(backoff.next(), signal);
+  }
+}
+
+async function holdOnce(options: ControlStreamOptions, signal: AbortSignal, onContact: () => void): Promise<void> {
+  const { sandboxId, incarnation, version } = options;
+  const requests = new AsyncQueue<MessageInitShape<typeof ConnectSupervisorRequestSchema>>();
+  requests.push({ sandboxId, message: { case: "hello", value: { incarnation, version } } });
+  void options.confinement.then(
+    (checks) => requests.push({ sandboxId, message: { case: "confinement", value: { checks: [...checks] } } }),
+    () => {}, // the supervisor ends by it elsewhere
+  );
+  try {
+    for await (const { command } of options.sandbox.connectSupervisor(requests, { signal })) {
+      onContact();
+      obey(options, command, () => requests.push({ sandboxId, message: { case: "pong", value: {} } }));
+    }
+  } finally {
+    requests.end();
+  }
+}
+
+function obey(options: ControlStreamOptions, command: ConnectSupervisorResponse["command"], pong: () => void): void {
+  switch (command.case) {
+    case "openExec":
+      return options.onExec(command.value);
+    case "startMain":
+      return options.onStartMain(command.value.spec ?? create(SandboxSpecSchema));
+    case "shutDown": {
+      const { grace } = command.value;
+      return options.onShutDown(grace === undefined ? 0 : Number(grace.seconds) * 1_000 + grace.nanos / 1e6);
+    }
+    case "ping":
+      return pong();
+    case undefined:
+      return;
+  }
+}

@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { takeBootstrapToken } from "./identity/bootstrap-token.ts";
+import { createLogger } from "./logger.ts";
+import { startSupervisor } from "./supervisor.ts";
+import { parseSupervisorConfig } from "./supervisor-config.ts";
+import { systemTimers } from "./timers.ts";
+
+/** The program that a driver runs in a sandbox: `supervisor.mjs <configuration file>`. Exits 0 after a shutdown, 3 when it cannot go on. */
+const stopGraceMs = 60_000;
+
+const logger = createLogger({ write: (line) => process.stderr.write(line), clock: Date.now });
+
+try {
+  const [, , configFile = "/run/sandgate/bootstrap/config.json"] = process.argv;
+  const config = parseSupervisorConfig(readFileSync(configFile, "utf8"));
+  const supervisor = startSupervisor({
+    config,
+    bootstrapToken: takeBootstrapToken({
+      environment: process.env,
+      tokenFile: config.tokenFile,
+      warn: (message) => logger.warn(message),
+    }),
+    version: "0.1.0",
+    runtime: "/opt/sandgate/bin/node",
+    privateDirectory: "/tmp",
+    timers: systemTimers,
+    random: Math.random,
+    logger,
+  });
+  // The driver's way to stop it where the control plane is gone; it kills after its own time.
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => supervisor.shutDown(stopGraceMs));
+  await supervisor.ended;
+  process.exit(0);
+} catch (cause) {
+  const { name = "Error", message = String(cause), reason } = cause as { name?: string; message?: string; reason?: string };
+  logger.error("the supervisor cannot go on", { name, fault: message, reason });
+  process.exit(3);
+}

@@ -1,0 +1,185 @@
+import { AuthService } from "@sandgate/api/auth";
+import { SandboxService } from "@sandgate/api/sandbox";
+import { createKeyPair } from "@sandgate/pki";
+import { createClient } from "@sandgate/rpc";
+import { probeConfinement } from "./confinement/confinement-probe.ts";
+import { holdControlStream } from "./control-stream.ts";
+import { startForwarder } from "./forwarder/forwarder.ts";
+import { CredentialKeeper } from "./identity/credential-keeper.ts";
+import { CredentialSlot } from "./identity/credential-slot.ts";
+import type { Logger } from "./logger.ts";
+import { runExec } from "./process/exec-session.ts";
+import { LogSpool } from "./process/log-spool.ts";
+import { runMainProcess } from "./process/main-process.ts";
+import { createWorkload } from "./process/workload.ts";
+import { createHttp2Channel } from "./rpc/http2-channel.ts";
+import type { SupervisorConfig } from "./supervisor-config.ts";
+import type { Timers } from "./timers.ts";
+
+/** What a supervisor is made of. */
+export interface SupervisorOptions {
+  readonly config: SupervisorConfig;
+  readonly bootstrapToken: string;
+  readonly version: string;
+  /** The runtime as workloads see it. */
+  readonly runtime: string;
+  /** A directory that only the supervisor sees. */
+  readonly privateDirectory: string;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly logger: Logger;
+}
+
+/** A running supervisor. */
+export interface Supervisor {
+  /** Resolves when it was told to shut down and every process has ended. Rejects when it cannot go on. */
+  readonly ended: Promise<void>;
+  /** Ends every process, then itself. */
+  shutDown(graceMs: number): void;
+}
+
+/** How long a request waits for the first egress token. */
+const firstTokenWaitMs = 5_000;
+/** How long a shutdown waits for the control plane to take the last output. */
+const lastWordsMs = 2_000;
+
+/** Starts a sandbox's supervisor: forwarder, probe and enrolment at the same time, then the control stream. */
+export function startSupervisor(options: SupervisorOptions): Supervisor {
+  const { config, timers, random, logger } = options;
+  const stopping = new AbortController();
+  /** Aborted behind `stopping`, when what the last processes said has been passed on. */
+  const closing = new AbortController();
+  const unfinished = new Set<Promise<void>>();
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+  const fail = (cause: unknown): void => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    closing.abort();
+    reject(cause);
+  };
+  const follow = (work: Promise<void>): void => {
+    unfinished.add(work);
+    work.catch(fail).finally(() => unfinished.delete(work));
+  };
+
+  const { sandboxId, incarnation } = config;
+  const slot = new CredentialSlot(createKeyPair());
+  const authorization = (): Record<string, string> =>
+    slot.session === undefined ? {} : { authorization: `Bearer ${slot.session.token}` };
+  const enrolmentChannel = createHttp2Channel({
+    socketPath: config.enrolSocket,
+    serverName: config.authServerName,
+    tls: () => ({ ca: config.serviceCa }),
+  });
+  const mutual = (socketPath: string, serverName: string) =>
+    createHttp2Channel({
+      socketPath,
+      serverName,
+      tls: () => ({
+        ca: config.serviceCa,
+        key: slot.privateKey,
+        ...(slot.session === undefined ? {} : { cert: slot.session.certificate }),
+      }),
+      headers: authorization,
+    });
+  const authChannel = mutual(config.authSocket, config.authServerName);
+  const shared = config.authSocket === config.sandboxSocket && config.authServerName === config.sandboxServerName;
+  const sandboxChannel = shared ? authChannel : mutual(config.sandboxSocket, config.sandboxServerName);
+  const sandbox = createClient(SandboxService, sandboxChannel);
+  const keeper = new CredentialKeeper({
+    sandboxId,
+    slot,
+    enrolment: createClient(AuthService, enrolmentChannel),
+    auth: createClient(AuthService, authChannel),
+    timers,
+    random,
+    logger,
+    onRejoin: () => {
+      authChannel.renew();
+      sandboxChannel.renew();
+    },
+  });
+
+  const egressToken = async (): Promise<string | undefined> => {
+    const token = slot.findEgressToken(timers.now());
+    if (token !== undefined) return token;
+    await Promise.race([slot.nextEgress(), timers.wait(firstTokenWaitMs, stopping.signal)]);
+    return slot.findEgressToken(timers.now());
+  };
+
+  const preparing = createWorkload({ config, privateDirectory: options.privateDirectory });
+  const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
+  let endWorkload: (graceMs: number) => Promise<void> = async () => {};
+
+  const shutDown = (graceMs: number): void => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    logger.info("shutting down");
+    const end = async (): Promise<void> => {
+      await endWorkload(graceMs);
+      await Promise.race([Promise.allSettled(unfinished), timers.wait(lastWordsMs, closing.signal)]);
+      closing.abort();
+      for (const channel of [enrolmentChannel, authChannel, sandboxChannel]) channel.close();
+      await (await forwarding).close();
+    };
+    end().then(resolve, reject);
+  };
+
+  const run = async (): Promise<void> => {
+    const enrolled = keeper.enrol(options.bootstrapToken, stopping.signal);
+    const [workload, forwarder] = await Promise.all([preparing, forwarding]);
+    workload.forwarderPort = forwarder.port;
+    endWorkload = (graceMs) => workload.end(graceMs);
+    const confinement = probeConfinement({
+      workload,
+      runtime: options.runtime,
+      unreachablePaths: config.unreachablePaths,
+      filtered: workload.filtered,
+    }).then((findings) => {
+      for (const finding of findings) if (!finding.confined) logger.error("not confined", { check: finding.name });
+      return findings;
+    });
+    confinement.catch(fail);
+    await enrolled;
+    logger.info("enrolled");
+    enrolmentChannel.renew();
+    let mainStarted = false;
+    await Promise.all([
+      keeper.keepSession(stopping.signal),
+      keeper.keepEgress(stopping.signal),
+      holdControlStream(
+        {
+          sandboxId,
+          incarnation,
+          version: options.version,
+          sandbox,
+          confinement,
+          onExec: (open) => {
+            follow(runExec({ sandboxId, open, sandbox, workload, logger }));
+          },
+          onStartMain: (spec) => {
+            // Repeated after every reconnect: there is one main process.
+            if (mainStarted) return;
+            mainStarted = true;
+            follow(
+              LogSpool.create({ directory: config.logDirectory }).then((spool) =>
+                runMainProcess(
+                  { sandboxId, incarnation, sandbox, workload, spool, timers, random, logger },
+                  spec,
+                  closing.signal,
+                ),
+              ),
+            );
+          },
+          onShutDown: shutDown,
+          timers,
+          random,
+          logger,
+        },
+        stopping.signal,
+      ),
+    ]);
+  };
+  run().catch(fail);
+  return { ended, shutDown };
+}
