@@ -541,6 +541,12 @@ describe("G-15, G-16: what is revoked is refused, also on a connection that was 
     expect(await ask()).toBe("CREDENTIAL_REVOKED");
   });
 
+  it("G-13: a superseded token is good for the same refresh again, and for nothing else", async () => {
+    revoke(RevocationKind.SUPERSEDED_TOKEN, "token-one-0123456789");
+    expect(await world.call(AuthService, "RefreshSandboxToken", { sandboxId: own }, asOwn)).toBe("OK");
+    expect(await world.call(AuthService, "IssueEgressToken", { sandboxId: own }, asOwn)).toBe("CREDENTIAL_REVOKED");
+  });
+
   it("the register says not trusted, or retired", async () => {
     const subject = world.sandboxes.get(own);
     if (subject === undefined) throw new Error("no subject");

@@ -1,3 +1,4 @@
+import { AuthService } from "@sandgate/api/auth";
 import { formatSpiffeId } from "@sandgate/pki";
 import { type Call, ServiceError } from "@sandgate/rpc";
 import { peerKey } from "../peer.ts";
@@ -46,6 +47,8 @@ export class SandboxTokenAuthenticator implements Authenticator {
       subject.incarnation !== claims.incarnation ||
       subject.organizationId !== claims.organizationId ||
       this.#trust.isTokenRevoked(claims.tokenId) ||
+      // A refresh whose reply was lost is made again with the token that it replaced: its handler allows that for 30 s.
+      (this.#trust.isTokenSuperseded(claims.tokenId) && call.method !== AuthService.method.refreshSandboxToken) ||
       this.#trust.isIncarnationRevoked(claims.sandboxId, claims.incarnation)
     )
       throw new ServiceError("CREDENTIAL_REVOKED", "the token is revoked or replaced");

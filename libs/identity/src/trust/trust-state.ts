@@ -39,7 +39,11 @@ export class TrustState implements KeySet {
   }
 
   isTokenRevoked(tokenId: string): boolean {
-    return this.#has(RevocationKind.TOKEN, tokenId) || this.#has(RevocationKind.SUPERSEDED_TOKEN, tokenId);
+    return this.#has(RevocationKind.TOKEN, tokenId);
+  }
+  /** Whether a refresh has replaced the token: good for nothing but the same refresh again (G-13). */
+  isTokenSuperseded(tokenId: string): boolean {
+    return this.#has(RevocationKind.SUPERSEDED_TOKEN, tokenId);
   }
   isIncarnationRevoked(sandboxId: string, incarnation: bigint): boolean {
     return (
