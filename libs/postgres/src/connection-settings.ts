@@ -67,7 +67,7 @@ export function toClientConfig(
   ];
   if (identity !== undefined)
     settings.push(`role=${requirePlainName(identity.role)}`, `search_path=${requirePlainName(identity.schema)}`);
-  if ("url" in connection && new URL(connection.url).searchParams.has("options"))
+  if ("url" in connection && /[?&]options=/i.test(connection.url))
     throw new TypeError("a database url must not carry options");
   return {
     ...("url" in connection ? { connectionString: connection.url } : connection),

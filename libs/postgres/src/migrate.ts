@@ -1,3 +1,5 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import pg from "pg";
 import {
   type ConnectionIdentity,
@@ -17,10 +19,12 @@ export interface MigrateOptions extends ConnectionIdentity {
 
 /**
  * Brings a service's schema up to date, as the service's own role: runs the files that have not run yet, in order, all in one
- * transaction. Replicas that start together wait for each other. Refuses a file that comes before one that has already run.
+ * transaction. Replicas that start together wait for each other. Refuses a file that comes before one that has already run, a
+ * file name of another form, and a file that would only be run in part.
  * Resolves with the names of the migrations that it ran.
  */
 export async function migrate(options: MigrateOptions): Promise<readonly string[]> {
+  await requirePlainFiles(options.directory);
   // loaded only by those who migrate: it brings a TypeScript loader along
   const { runner } = await import("node-pg-migrate");
   const client = new pg.Client(
@@ -42,7 +46,6 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
     const done = await runner({
       dbClient: client,
       dir: options.directory,
-      ignorePattern: "(\\..*|(?!.*\\.sql$).*)",
       direction: "up",
       migrationsTable: "schema_migrations",
       schema: options.schema,
@@ -56,5 +59,17 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
     return names;
   } finally {
     await client.end();
+  }
+}
+
+/** node-pg-migrate reads an "up migration" or "down migration" comment as a border and leaves out what lies beyond it. */
+async function requirePlainFiles(directory: string): Promise<void> {
+  const names = await readdir(directory);
+  if (names.length === 0) throw new Error(`there are no migrations in ${directory}`);
+  for (const name of names) {
+    if (!/^\d{4}_[a-z0-9_]+\.sql$/.test(name))
+      throw new Error(`${join(directory, name)} is not named like a migration: 0001_create_things.sql`);
+    if (/^\s*--[\s-]*(up|down)\s+migration/im.test(await readFile(join(directory, name), "utf8")))
+      throw new Error(`${join(directory, name)} has an up or down section: migrations are forward only`);
   }
 }

@@ -13,6 +13,8 @@ export interface ThrowAwayDatabase {
   createPool(service: string): Pool;
   /** Runs a service's migrations from a directory. */
   migrate(service: string, directory: string): Promise<void>;
+  /** Runs statements as superuser: to cut connections, or to do what a service must not. */
+  runAsAdmin(statement: string, values?: unknown[]): Promise<void>;
   /** Closes its pools, disconnects everyone else and removes the database. Idempotent. */
   drop(): Promise<void>;
 }
@@ -41,6 +43,7 @@ export async function createThrowAwayDatabase(
     async migrate(service, directory) {
       await migrate({ connection, role: roleOf(service), schema: service, directory });
     },
+    runAsAdmin: (statement, values) => runAsAdmin(connection, statement, values),
     drop() {
       dropped ??= (async () => {
         await Promise.all(pools.map((pool) => pool.close()));
@@ -59,11 +62,11 @@ async function askForServer(): Promise<SocketConnection> {
   return answer.connection;
 }
 
-async function runAsAdmin(connection: SocketConnection, statement: string): Promise<void> {
+async function runAsAdmin(connection: SocketConnection, statement: string, values?: unknown[]): Promise<void> {
   const client = new pg.Client({ ...connection });
   await client.connect();
   try {
-    await client.query(statement);
+    await client.query(statement, values);
   } finally {
     await client.end();
   }
