@@ -1,0 +1,51 @@
+import type { AuthService } from "@sandgate/api/auth";
+import type { AuditLog } from "@sandgate/audit";
+import { sandboxScopeOf } from "@sandgate/identity";
+import { type Handler, ServiceError } from "@sandgate/rpc";
+import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
+import { hashTokenId } from "../credentials/token-id.ts";
+import type { EnrolmentDecision } from "../domain/enrolment.ts";
+import type { AuthStore } from "../store/auth-store.ts";
+import type { TrustFeed } from "../trust/trust-feed.ts";
+import { actorOfCall } from "./actor-of-call.ts";
+import { recordRefusal } from "./record-refusal.ts";
+import { requireSandboxPrincipal } from "./require-sandbox-principal.ts";
+
+/** AuthService.IssueSandboxToken: binds a supervisor's key to its incarnation, for a bootstrap credential that it uses up. */
+export function issueSandboxToken(deps: {
+  readonly store: Pick<AuthStore, "enrol">;
+  readonly issuer: CredentialIssuer;
+  readonly feed: Pick<TrustFeed, "reached">;
+  readonly audit: Pick<AuditLog, "record">;
+  readonly clock: () => number;
+}): Handler<typeof AuthService.method.issueSandboxToken> {
+  return async (request, call) => {
+    const scope = sandboxScopeOf(call);
+    const principal = requireSandboxPrincipal(call, "bootstrap");
+    const { session, publicKeyDer } = await deps.issuer.certifyRequest(principal, request.certificateSigningRequest);
+    const { decision, sequence } = await deps.store.enrol(
+      scope,
+      { bootstrapHash: hashTokenId(principal.tokenId), publicKeyDer, session },
+      deps.clock(),
+      actorOfCall(call),
+    );
+    if (decision !== "enrol") throw await recordRefusal(deps.audit, call, scope, refusalOf(decision));
+    const credentials = await deps.issuer.credentialsOf(session);
+    // whoever kept the sandbox without its key must have forgotten it when the supervisor comes with the new certificate
+    await deps.feed.reached(sequence);
+    return { credentials };
+  };
+}
+
+function refusalOf(decision: Exclude<EnrolmentDecision, "enrol">): ServiceError {
+  switch (decision) {
+    case "used":
+      return new ServiceError("BOOTSTRAP_USED", "another key has used this bootstrap credential");
+    case "expired":
+      return new ServiceError("CREDENTIAL_EXPIRED", "the bootstrap credential has expired");
+    case "replaced":
+      return new ServiceError("CREDENTIAL_REVOKED", "another bootstrap credential has replaced this one");
+    case "revoked":
+      return new ServiceError("CREDENTIAL_REVOKED", "the incarnation is revoked or replaced");
+  }
+}

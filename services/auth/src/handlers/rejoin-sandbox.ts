@@ -1,0 +1,96 @@
+import { randomBytes } from "node:crypto";
+import type { AuthService, RejoinSandboxRequest } from "@sandgate/api/auth";
+import type { AuditLog } from "@sandgate/audit";
+import { type Handler, ServiceError } from "@sandgate/rpc";
+import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
+import { isRejoinProof } from "../credentials/rejoin-proof.ts";
+import type { AuthStore } from "../store/auth-store.ts";
+import type { TrustFeed } from "../trust/trust-feed.ts";
+import { actorOfCall } from "./actor-of-call.ts";
+import { recordRefusal } from "./record-refusal.ts";
+
+/** So long a supervisor may take for its proof, in milliseconds. */
+const PROOF_MS = 10_000;
+/** So many may be at it at once; anybody can begin. */
+const MAX_OPEN = 500;
+
+/**
+ * AuthService.RejoinSandbox: new credentials for a supervisor that proves the key it enrolled with. Whoever does not prove it learns
+ * nothing: the challenge and the refusal are the same for a sandbox that does not exist.
+ */
+export function rejoinSandbox(deps: {
+  readonly store: Pick<AuthStore, "findEnrolledKey" | "rejoin">;
+  readonly issuer: CredentialIssuer;
+  readonly feed: Pick<TrustFeed, "reached">;
+  readonly audit: Pick<AuditLog, "record">;
+  readonly clock: () => number;
+  /** Default 10 seconds. */
+  readonly proofTimeoutMs?: number;
+}): Handler<typeof AuthService.method.rejoinSandbox> {
+  let open = 0;
+  return async function* (requests, call) {
+    if (open >= MAX_OPEN) throw new ServiceError("LIMIT_REACHED", "too many sandboxes are rejoining");
+    open += 1;
+    try {
+      const messages = requests[Symbol.asyncIterator]();
+      const sandboxId = sandboxIdOf(await messages.next());
+      const challenge = randomBytes(32);
+      yield { step: { case: "challenge" as const, value: challenge } };
+      const proof = proofOf(await within(deps.proofTimeoutMs ?? PROOF_MS, messages.next(), call.signal));
+
+      const enrolled = await deps.store.findEnrolledKey(sandboxId);
+      const about = { sandboxId, organizationId: enrolled?.organizationId ?? "" };
+      const refuse = (error: ServiceError) => recordRefusal(deps.audit, call, about, error);
+      if (!isRejoinProof(enrolled?.publicKeyDer, { sandboxId, challenge, signature: proof.signature }) || !enrolled)
+        throw await refuse(notProved());
+      const holder = { sandboxId, organizationId: enrolled.organizationId, incarnation: enrolled.incarnation };
+      const session = await deps.issuer.certifyKey(holder, enrolled.publicKeyDer);
+      const { decision, sequence } = await deps.store.rejoin(
+        { rejoinCount: proof.rejoinCount, session },
+        deps.clock(),
+        actorOfCall(call),
+      );
+      await deps.feed.reached(sequence);
+      if (decision === "refuse") throw await refuse(notProved());
+      if (decision === "cloned")
+        throw await refuse(new ServiceError("CREDENTIAL_REVOKED", "the key has a second holder and is revoked"));
+      yield { step: { case: "credentials" as const, value: await deps.issuer.credentialsOf(session) } };
+    } finally {
+      open -= 1;
+    }
+  };
+}
+
+function notProved(): ServiceError {
+  return new ServiceError("PROOF_REJECTED", "the proof is not valid for a living sandbox");
+}
+
+function sandboxIdOf(first: IteratorResult<RejoinSandboxRequest>): string {
+  const step = first.done === true ? undefined : first.value.step;
+  if (step?.case !== "sandboxId" || !/^sbx-[a-z2-7]{20}$/.test(step.value))
+    throw new ServiceError("REQUEST_INVALID", "the first message must name a sandbox", { field: "sandbox_id" });
+  return step.value;
+}
+
+function proofOf(second: IteratorResult<RejoinSandboxRequest>): { signature: Uint8Array; rejoinCount: bigint } {
+  const message = second.done === true ? undefined : second.value;
+  if (message?.step.case !== "proof" || message.step.value.length !== 64)
+    throw new ServiceError("REQUEST_INVALID", "the second message must be a proof", { field: "proof" });
+  if (message.rejoinCount < 1n)
+    throw new ServiceError("REQUEST_INVALID", "a rejoin counts from one", { field: "rejoin_count" });
+  return { signature: message.step.value, rejoinCount: message.rejoinCount };
+}
+
+async function within<T>(timeoutMs: number, answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(new ServiceError("CANCELLED", "the caller has gone away"));
+  const timer = setTimeout(() => reject(new ServiceError("DEADLINE_EXCEEDED", "the proof took too long")), timeoutMs);
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([answer, over]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+    answer.catch(() => undefined); // it may fail after it was given up
+  }
+}

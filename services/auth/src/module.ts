@@ -1,0 +1,169 @@
+import { AuthService } from "@sandgate/api/auth";
+import type { AuditLog } from "@sandgate/audit";
+import { followTrust, RemoteSubjectRegister, type SubjectRegister, TrustState } from "@sandgate/identity";
+import type { CertificateAuthority } from "@sandgate/pki/authority";
+import { type ConnectionSettings, type Listener, listen, type Pool } from "@sandgate/postgres";
+import { implement, type ServiceImplementation } from "@sandgate/rpc";
+import { background, type Logger } from "@sandgate/telemetry";
+import { CredentialIssuer, type CredentialLives } from "./credentials/credential-issuer.ts";
+import { newTokenId } from "./credentials/token-id.ts";
+import type { OperatorRecord } from "./domain/operator-record.ts";
+import { createBootstrapCredential } from "./handlers/create-bootstrap-credential.ts";
+import { createUserToken } from "./handlers/create-user-token.ts";
+import { getPrincipal } from "./handlers/get-principal.ts";
+import { issueEgressToken } from "./handlers/issue-egress-token.ts";
+import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
+import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { refreshSandboxToken } from "./handlers/refresh-sandbox-token.ts";
+import { registerSandbox } from "./handlers/register-sandbox.ts";
+import { rejoinSandbox } from "./handlers/rejoin-sandbox.ts";
+import { resolveSandbox } from "./handlers/resolve-sandbox.ts";
+import { resolveUser } from "./handlers/resolve-user.ts";
+import { retireSandbox } from "./handlers/retire-sandbox.ts";
+import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
+import { watchTrust } from "./handlers/watch-trust.ts";
+import type { SigningKeys } from "./keys/signing-keys.ts";
+import type { SandboxSockets } from "./sandbox-sockets.ts";
+import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
+import { createOwnRegisterClient } from "./trust/own-register.ts";
+import { TrustFeed } from "./trust/trust-feed.ts";
+
+const PRUNE_MS = 60_000;
+
+/** What the Auth service is made of. */
+export interface AuthModuleDeps {
+  /** Of the role and schema `auth`, whose migrations have run. */
+  readonly pool: Pool;
+  /** Where that database is, for the connection that notifications come on. */
+  readonly connection: ConnectionSettings;
+  /** In the schema `auth`. */
+  readonly audit: AuditLog;
+  readonly keys: SigningKeys;
+  readonly sandboxAuthority: CertificateAuthority;
+  readonly trustDomain: string;
+  readonly lives: CredentialLives & { readonly egressMs: number };
+  readonly operators: readonly OperatorRecord[];
+  readonly sockets: SandboxSockets;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+/** The Auth service, ready to be mounted. */
+export interface AuthModule {
+  readonly services: readonly ServiceImplementation[];
+  /** What this service itself trusts, fed by its own change log: for the pipelines of this process. */
+  readonly trust: TrustState;
+  /** The register, read through a cache that `trust` keeps true: for the pipelines of this process. */
+  readonly subjects: SubjectRegister;
+  /** Enters the operators, follows the change log, and opens the sockets of all living sandboxes. */
+  start(): Promise<void>;
+  /** Ends all streams with UNAVAILABLE, and what `start` began. */
+  stop(): Promise<void>;
+  readonly checks: Readonly<Record<string, () => void | Promise<void>>>;
+}
+
+/** Builds the Auth service. Nothing runs before `start`. */
+export function createAuthModule(deps: AuthModuleDeps): AuthModule {
+  const { pool, audit, keys, trustDomain, sockets, logger, clock } = deps;
+  const store = new PostgresAuthStore({ pool, audit });
+  const feed = new TrustFeed({
+    store,
+    jwksJson: () => keys.jwksJson,
+    clock,
+    onFault: (fault) => logger.warn({ err: fault }, "the change log of trust could not be read"),
+  });
+  const issuer = new CredentialIssuer({
+    authority: deps.sandboxAuthority,
+    keys,
+    trustDomain,
+    lives: deps.lives,
+    clock,
+    newTokenId,
+  });
+  const handlers = {
+    registerSandbox: registerSandbox({ store, feed, sockets, clock }),
+    retireSandbox: retireSandbox({ store, feed, sockets, clock }),
+    createBootstrapCredential: createBootstrapCredential({ store, keys, trustDomain, clock, newTokenId }),
+    issueSandboxToken: issueSandboxToken({ store, issuer, feed, audit, clock }),
+    refreshSandboxToken: refreshSandboxToken({ store, issuer, feed, audit, clock }),
+    rejoinSandbox: rejoinSandbox({ store, issuer, feed, audit, clock }),
+    issueEgressToken: issueEgressToken({ keys, audit, trustDomain, lifeMs: deps.lives.egressMs, clock, newTokenId }),
+    revokeSandbox: revokeSandbox({ store, feed, clock }),
+    resolveSandbox: resolveSandbox({ store }),
+    resolveUser: resolveUser({ store }),
+    watchTrust: watchTrust({ feed }),
+    createUserToken: createUserToken({ keys, audit, trustDomain, clock, newTokenId }),
+    getPrincipal: getPrincipal({ store }),
+    listAuditEvents: listAuditEvents({ audit }),
+  };
+  const trust = new TrustState({ clock });
+  const subjects = new RemoteSubjectRegister({ client: createOwnRegisterClient(store), trust });
+  const following = new AbortController();
+  let followed: Promise<void> | undefined;
+  let listener: Listener | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  const follow = (): Promise<void> =>
+    followTrust({
+      client: {
+        watchTrust: ({ afterSequence = 0n }, options) =>
+          feed.watch(afterSequence, AbortSignal.any([following.signal, ...(options?.signal ? [options.signal] : [])])),
+      },
+      state: trust,
+      signal: following.signal,
+      onFault: (fault) => logger.warn({ err: fault }, "the own trust stream broke off"),
+    });
+
+  return {
+    services: [implement(AuthService, handlers)],
+    trust,
+    subjects,
+    async start() {
+      const own = `spiffe://${trustDomain}/service/auth`;
+      await store.replaceOperators(deps.operators, clock(), { principal: own, peer: own });
+      listener = await listen({
+        connection: deps.connection,
+        channel: "auth_trust",
+        onNotification: () => feed.wake(),
+        onReconnect: () => feed.wake(),
+        logger,
+      });
+      await feed.start();
+      const isCurrent = new Promise<void>((resolve) => {
+        const stop = trust.onChange(() => {
+          stop();
+          resolve();
+        });
+      });
+      followed = follow();
+      await isCurrent;
+      await openSockets(await store.listLivingSandboxIds(), sockets, logger);
+      timer = setInterval(
+        () => background(store.prune(clock()), logger, "what has expired could not be removed"),
+        PRUNE_MS,
+      ).unref();
+    },
+    async stop() {
+      clearInterval(timer);
+      following.abort();
+      await feed.stop();
+      await followed;
+      await listener?.close();
+    },
+    checks: {
+      database: () => pool.check(),
+      trust: () => feed.check(),
+    },
+  };
+}
+
+async function openSockets(sandboxIds: readonly string[], sockets: SandboxSockets, logger: Logger): Promise<void> {
+  for (const sandboxId of sandboxIds)
+    try {
+      await sockets.open(sandboxId);
+    } catch (fault) {
+      // one sandbox whose directory is gone must not keep the others waiting; Sandbox repairs or retires it
+      logger.warn({ err: fault, sandbox_id: sandboxId }, "the sockets of a sandbox could not be opened");
+    }
+}
