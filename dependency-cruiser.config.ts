@@ -1,3 +1,5 @@
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { IConfiguration } from "dependency-cruiser";
 
 /**
@@ -6,7 +8,17 @@ import type { IConfiguration } from "dependency-cruiser";
  */
 
 /** Code that never ships: tests and what they start. */
-const testCode = ["\\.test\\.ts$", "\\.contract\\.ts$", "^libs/testing/", "^test/", "^bench/", "^scripts/"];
+const testCode = ["\\.(test|contract|fixture)\\.ts$", "^libs/testing/", "^test/", "^bench/", "^scripts/"];
+
+/** What packages export: the one thing of them that others see. */
+const doors = globSync("{libs,services}/*/package.json", { cwd: import.meta.dirname }).flatMap((manifest) => {
+  const { exports = {} } = JSON.parse(readFileSync(join(import.meta.dirname, manifest), "utf8")) as {
+    exports?: object;
+  };
+  return Object.values(exports)
+    .filter((target) => typeof target === "string")
+    .map((target) => `^${join(dirname(manifest), target).replaceAll(".", "\\.")}$`);
+});
 
 const configuration: IConfiguration = {
   forbidden: [
@@ -26,12 +38,12 @@ const configuration: IConfiguration = {
     },
     {
       name: "packages-meet-at-the-door",
-      comment: "Of another package only what it exports can be imported: its index.ts, or generated code.",
+      comment: "Of another package only what its manifest exports can be imported.",
       severity: "error",
       from: { path: "^(libs|services)/([^/]+)/" },
       to: {
         path: "^(libs|services)/[^/]+/",
-        pathNot: ["^$1/$2/", "^(libs|services)/[^/]+/src/index\\.ts$", "^libs/api/gen/"],
+        pathNot: ["^$1/$2/", ...doors, "^libs/api/gen/"],
       },
     },
     {
@@ -126,8 +138,7 @@ const configuration: IConfiguration = {
       from: { path: "^(libs|services)/", pathNot: testCode },
       to: {
         path: [
-          "\\.test\\.ts$",
-          "\\.contract\\.ts$",
+          "\\.(test|contract|fixture)\\.ts$",
           "^libs/testing/",
           "^(test|bench|scripts)/",
           "(^|/)node_modules/(vitest|fast-check)/",

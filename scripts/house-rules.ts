@@ -24,7 +24,7 @@ interface Rule {
   find(source: ts.SourceFile): readonly number[];
 }
 
-const isTest = (file: string) => /\.(test|contract)\.ts$|^(test|libs\/testing)\//.test(file);
+const isTest = (file: string) => /\.(test|contract|fixture)\.ts$|^(test|libs\/testing)\//.test(file);
 const isTool = (file: string) => isTest(file) || /^(bench|scripts)\/|^[^/]+\.config\.ts$/.test(file);
 
 const unfinished = /\b(TODO|FIXME)\b/;
@@ -164,7 +164,7 @@ function skipsWithoutReason(node: ts.Node): boolean {
 const isSuite = (node: ts.Node) => /^(it|test|describe|suite)\b/.test(node.getText());
 
 function isGoodFileName(name: string): boolean {
-  const [, stem] = /^(.+?)((\.(test|contract|config|bench))?\.ts)$/.exec(name) ?? [];
+  const [, stem] = /^(.+?)((\.(test|contract|fixture|config|d))?\.ts)$/.exec(name) ?? [];
   if (stem === undefined || !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(stem)) return false;
   return !/^(utils?|helpers?|common|types|misc)$/.test(stem);
 }
