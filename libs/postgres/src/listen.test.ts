@@ -41,7 +41,7 @@ async function follow(channel: string, heartbeatMs = 15_000) {
 }
 
 const cutListeners = `select pg_terminate_backend(pid, 5000) from pg_stat_activity
-  where datname = current_database() and application_name = 'sandgate' and query like 'listen%'`;
+  where datname = $1 and application_name = 'sandgate' and query like 'listen%'`;
 
 test("a notification arrives at the commit, and not after a rollback", async () => {
   const { next } = await follow("things");
@@ -55,10 +55,10 @@ test("a notification arrives at the commit, and not after a rollback", async () 
 
 test("what is sent while it is disconnected is lost, and the consumer is told to catch up", async () => {
   const { next } = await follow("gap");
-  const admin = new pg.Client({ ...database.connection });
+  const admin = new pg.Client({ ...database.connection, database: "postgres" });
   await admin.connect();
   await admin.query(`alter database ${database.connection.database} allow_connections false`);
-  await admin.query(cutListeners);
+  await admin.query(cutListeners, [database.connection.database]);
   await notify(pool, "gap", "lost");
   await admin.query(`alter database ${database.connection.database} allow_connections true`);
   await admin.end();
@@ -70,7 +70,7 @@ test("what is sent while it is disconnected is lost, and the consumer is told to
 test("it survives many cuts in a row", async () => {
   const { next } = await follow("cuts");
   for (let round = 0; round < 5; round += 1) {
-    await database.runAsAdmin(cutListeners);
+    await database.runAsAdmin(cutListeners, [database.connection.database]);
     expect(await next()).toBe("(reconnected)");
   }
 });
