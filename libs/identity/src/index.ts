@@ -5,6 +5,7 @@ export { OperatorCertificateAuthenticator } from "./authenticators/operator-cert
 export { SandboxTokenAuthenticator } from "./authenticators/sandbox-token.ts";
 export { UserSessionAuthenticator } from "./authenticators/user-session.ts";
 export { callerHeader, forwardPrincipal, forwardUser } from "./forwarded-principal.ts";
+export { createDenialRecorder } from "./listeners/denial-recorder.ts";
 export {
   createServiceListeners,
   type SandboxSockets,
