@@ -9,6 +9,7 @@ export {
 export { createGrpcChannel, type GrpcChannelOptions } from "./grpc/grpc-channel.ts";
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions, ListenError } from "./grpc/grpc-server.ts";
 export { type Handler, type Handlers, implement, type ServiceImplementation } from "./handler.ts";
+export { createHttp2Channel, type Http2Channel, type Http2ChannelOptions } from "./http2/http2-channel.ts";
 export { createInProcessChannel } from "./in-process-channel.ts";
 export { healthService, reflectionService } from "./open-services.ts";
 export { readAccess } from "./pipeline/access.ts";

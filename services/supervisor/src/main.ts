@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { closeInheritedDescriptors } from "./close-inherited-descriptors.ts";
 import { takeBootstrapToken } from "./identity/bootstrap-token.ts";
 import { createLogger } from "./logger.ts";
 import { startSupervisor } from "./supervisor.ts";
@@ -11,6 +12,7 @@ const stopGraceMs = 60_000;
 const logger = createLogger({ write: (line) => process.stderr.write(line), clock: Date.now });
 
 try {
+  closeInheritedDescriptors();
   const [, , configFile = "/run/sandgate/bootstrap/config.json"] = process.argv;
   const config = parseSupervisorConfig(readFileSync(configFile, "utf8"));
   const supervisor = startSupervisor({

@@ -1,7 +1,7 @@
 import { AuthService } from "@sandgate/api/auth";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
-import { createClient } from "@sandgate/rpc";
+import { createClient, createHttp2Channel } from "@sandgate/rpc";
 import { probeConfinement } from "./confinement/confinement-probe.ts";
 import { holdControlStream } from "./control-stream.ts";
 import { startForwarder } from "./forwarder/forwarder.ts";
@@ -12,7 +12,6 @@ import { runExec } from "./process/exec-session.ts";
 import { LogSpool } from "./process/log-spool.ts";
 import { runMainProcess } from "./process/main-process.ts";
 import { createWorkload } from "./process/workload.ts";
-import { createHttp2Channel } from "./rpc/http2-channel.ts";
 import type { SupervisorConfig } from "./supervisor-config.ts";
 import type { Timers } from "./timers.ts";
 
@@ -67,13 +66,13 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const authorization = (): Record<string, string> =>
     slot.session === undefined ? {} : { authorization: `Bearer ${slot.session.token}` };
   const enrolmentChannel = createHttp2Channel({
-    socketPath: config.enrolSocket,
+    address: `unix:${config.enrolSocket}`,
     serverName: config.authServerName,
     tls: () => ({ ca: config.serviceCa }),
   });
   const mutual = (socketPath: string, serverName: string) =>
     createHttp2Channel({
-      socketPath,
+      address: `unix:${socketPath}`,
       serverName,
       tls: () => ({
         ca: config.serviceCa,

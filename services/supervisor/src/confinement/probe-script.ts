@@ -68,7 +68,8 @@ export const probeScript: string = `(${(() => {
   };
   const processes = (): void => {
     const pids = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-    const own = new Set(["1", String(process.pid)]);
+    // Threads have numbers of the same kind: they are its own.
+    const own = new Set(["1", ...fs.readdirSync("/proc/self/task")]);
     note(
       "host-processes",
       pids.filter((pid) => !own.has(pid)).map((pid) => `process ${pid} is visible`),
@@ -77,7 +78,7 @@ export const probeScript: string = `(${(() => {
     note(
       "signals",
       Array.from({ length: 64 }, (_, index) => index + 2)
-        .filter((pid) => pid !== process.pid)
+        .filter((pid) => !own.has(String(pid)))
         .map((pid) => {
           try {
             process.kill(pid, 0);
@@ -109,12 +110,13 @@ export const probeScript: string = `(${(() => {
     );
   };
   const credentials = (): void => {
-    const secret = /eyJ[\w-]+\.[\w-]+\.[\w-]+|-----BEGIN|^SANDGATE_/;
+    const token = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
+    const secret = (text: string): boolean => token.test(text) || text.includes("-----BEGIN") || text.startsWith("SANDGATE_");
     note(
       "credentials",
       [
         ...Object.entries(process.env).map(([name, value]) =>
-          secret.test(name) || secret.test(value ?? "") ? `the variable ${name}` : undefined,
+          secret(name) || secret(value ?? "") ? `the variable ${name}` : undefined,
         ),
         ...fs.readdirSync("/proc/self/fd").map((fd) => {
           try {
@@ -126,7 +128,7 @@ export const probeScript: string = `(${(() => {
         }),
         ...["/proc/1/environ", "/proc/1/cmdline"].map((path) => {
           try {
-            return secret.test(fs.readFileSync(path, "utf8").replaceAll("\0", "\n")) ? path : undefined;
+            return token.test(fs.readFileSync(path, "utf8")) ? path : undefined;
           } catch {
             return undefined;
           }

@@ -1,12 +1,14 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants } from "node:http2";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type CallOptions, type Channel, decodeStatusDetails, type Reason, ServiceError } from "@sandgate/rpc";
+import type { CallOptions, Channel } from "../client.ts";
+import { type Reason, ServiceError } from "../service-error.ts";
+import { decodeStatusDetails } from "../status-details.ts";
 
 /** Where the channel leads. */
 export interface Http2ChannelOptions {
-  /** A Unix socket. It is dialled anew, by its path, whenever there is no connection. */
-  readonly socketPath: string;
+  /** "127.0.0.1:7444", "[::1]:7444" or "unix:/path"; dialled anew whenever there is no connection. */
+  readonly address: string;
   /** The DNS name that the server's certificate must carry. */
   readonly serverName: string;
   /** Read at every dial: whom to trust and, with mutual TLS, what to show. */
@@ -28,8 +30,8 @@ const maxMessageBytes = 4 * 1024 * 1024;
 const windowBytes = 1024 * 1024;
 
 /**
- * A gRPC client on node:http2 alone: it starts in a third of the time of grpc-js, and the start of a supervisor is what
- * everybody who creates a sandbox waits for. Calls fail with UNAVAILABLE while there is no server; callers retry.
+ * A gRPC client on node:http2 alone, for programs whose start somebody waits for: it is there in a third of the time of
+ * grpc-js. Calls fail with UNAVAILABLE while there is no server; callers retry.
  */
 export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
   let current: ClientHttp2Session | undefined;
@@ -46,7 +48,7 @@ export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
       createConnection: () =>
         connectTls({
           ...options.tls(),
-          path: options.socketPath,
+          ...endpointOf(options.address),
           servername: options.serverName,
           ALPNProtocols: ["h2"],
           minVersion: "TLSv1.3",
@@ -124,6 +126,15 @@ export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
       for (const session of all) session.destroy();
     },
   };
+}
+
+/** Where an address leads. Throws TypeError for what is none. */
+function endpointOf(address: string): { path: string } | { host: string; port: number } {
+  if (address.startsWith("unix:")) return { path: address.slice("unix:".length) };
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined) throw new TypeError("an address is host:port, [address]:port or unix:/path");
+  return { host, port: Number(port) };
 }
 
 /** One call on its HTTP/2 stream. */
