@@ -3,7 +3,8 @@ import type { AuditLog } from "@sandgate/audit";
 import type { SubjectRegister, TrustState } from "@sandgate/identity";
 import type { ConnectionSettings, Listener, Pool } from "@sandgate/postgres";
 import { implement, type ServiceImplementation } from "@sandgate/rpc";
-import { background, type Logger } from "@sandgate/telemetry";
+import type { Logger } from "@sandgate/telemetry";
+import { DecisionSweep } from "./decision-sweep.ts";
 import { ChangeFeed } from "./feed/change-feed.ts";
 import { getPolicy } from "./handlers/get-policy.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
@@ -48,7 +49,6 @@ export interface PolicyModule {
   readonly checks: Readonly<Record<string, () => void | Promise<void>>>;
 }
 
-const sweepMs = 10 * 60_000;
 const dayMs = 24 * 60 * 60_000;
 
 /** Builds the Policy service. Nothing runs before `start`. */
@@ -58,10 +58,8 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
   const replicaId = deps.newId();
   const store = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
   const retirement = new Retirement({ store, subjects, trust: deps.trust, logger });
-  const sweep = () =>
-    background(store.prune(clock() - deps.decisionRetentionDays * dayMs), logger, "old decisions could not be removed");
+  const sweep = new DecisionSweep({ store, clock, retentionMs: deps.decisionRetentionDays * dayMs, logger });
   let listener: Listener | undefined;
-  let timer: NodeJS.Timeout | undefined;
 
   return {
     services: [
@@ -82,13 +80,11 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
     async start() {
       listener = await followReplicas({ connection: deps.connection, feed, replicaId, logger });
       retirement.start();
-      sweep();
-      timer = setInterval(sweep, sweepMs).unref();
+      sweep.start();
     },
     async stop() {
-      clearInterval(timer);
       feed.stop();
-      await retirement.stop();
+      await Promise.all([retirement.stop(), sweep.stop()]);
       await listener?.close();
     },
     checks: {

@@ -16,6 +16,7 @@ export class Retirement {
   readonly #trust: Pick<TrustState, "onChange">;
   readonly #logger: { error(fields: object, message: string): void };
   readonly #stop = new AbortController();
+  readonly #retiring = new Set<Promise<void>>();
   #stopFollowing: (() => void) | undefined;
   #reconciled = false;
   #wanted = false;
@@ -41,11 +42,7 @@ export class Retirement {
   start(): void {
     this.#stopFollowing = this.#trust.onChange(({ change }) => {
       if (change.case === "snapshot") this.#reconcileSoon();
-      if (change.case === "sandbox" && !change.value.alive)
-        this.#store.retire([change.value.sandboxId]).catch((fault: unknown) => {
-          this.#logger.error({ err: fault, sandbox_id: change.value.sandboxId }, "sandbox could not be retired yet");
-          this.#reconcileSoon();
-        });
+      if (change.case === "sandbox" && !change.value.alive) this.#retire(change.value.sandboxId);
     });
     this.#reconcileSoon();
   }
@@ -53,7 +50,18 @@ export class Retirement {
   async stop(): Promise<void> {
     this.#stopFollowing?.();
     this.#stop.abort();
-    await this.#running;
+    await Promise.all([this.#running, ...this.#retiring]);
+  }
+
+  #retire(sandboxId: string): void {
+    const retiring = this.#store
+      .retire([sandboxId])
+      .catch((fault: unknown) => {
+        this.#logger.error({ err: fault, sandbox_id: sandboxId }, "sandbox could not be retired yet");
+        this.#reconcileSoon();
+      })
+      .finally(() => this.#retiring.delete(retiring));
+    this.#retiring.add(retiring);
   }
 
   /** Goes through the register, again if it is asked for meanwhile, until it has succeeded. */

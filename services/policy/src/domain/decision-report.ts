@@ -11,6 +11,8 @@ export type ReportPlan =
       readonly dropped: bigint;
     };
 
+const largestSequence = 2n ** 62n;
+
 /**
  * Decides what of a report is new. `storedSequence` is how far the run has reported; undefined for a run never heard of,
  * which begins where it begins. Throws DECISION_SEQUENCE_INVALID for a gap that the report does not account for, since the
@@ -21,8 +23,8 @@ export function planReport(
   report: { readonly firstSequence: bigint; readonly count: number; readonly dropped: bigint },
 ): ReportPlan {
   const { firstSequence, count, dropped } = report;
-  if (firstSequence < 1n)
-    throw new ServiceError("DECISION_SEQUENCE_INVALID", "sequences begin at one", { field: "first_sequence" });
+  if (firstSequence < 1n || firstSequence > largestSequence)
+    throw new ServiceError("DECISION_SEQUENCE_INVALID", "a sequence is out of bounds", { field: "first_sequence" });
   if (dropped < 0n) throw new ServiceError("REQUEST_INVALID", "a count is not negative", { field: "dropped" });
   if (count === 0) return { kind: "repeated" };
   if (storedSequence === undefined) return { kind: "store", skip: 0, dropped };

@@ -59,11 +59,13 @@ export interface DecisionQuery {
   readonly before: { readonly timeUs: bigint; readonly decisionId: string } | undefined;
 }
 
-/** What one sweep of old rows removed. */
+/** What one step of removing old rows did. */
 export interface PruneResult {
   readonly decisions: number;
   readonly requests: number;
   readonly proxyRuns: number;
+  /** Whether there may be more to remove. */
+  readonly more: boolean;
 }
 
 /**
@@ -112,6 +114,6 @@ export interface PolicyStore {
   /** The sandbox's decisions that were stored or changed after a position, at most 500. */
   readDecisionChanges(scope: SandboxScope, after: bigint): Promise<PositionedChanges<DecisionRecord>>;
 
-  /** Removes decisions, answers to request ids and proxy runs from before a moment (milliseconds since the epoch). */
+  /** Removes decisions, answers to request ids and proxy runs from before a moment (milliseconds since the epoch), 5000 of each. */
   prune(beforeMs: number): Promise<PruneResult>;
 }

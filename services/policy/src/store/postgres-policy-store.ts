@@ -311,27 +311,23 @@ export class PostgresPolicyStore implements PolicyStore {
 
   async prune(beforeMs: number): Promise<PruneResult> {
     const before = new Date(beforeMs);
-    const pruneAll = async (statement: string): Promise<number> => {
-      for (let total = 0; ; ) {
-        const { rowCount } = await this.#pool.query(statement, [before, prunedRows]);
-        total += rowCount;
-        if (rowCount < prunedRows) return total;
-      }
-    };
-    return {
-      decisions: await pruneAll(
+    const remove = async (statement: string): Promise<number> =>
+      (await this.#pool.query(statement, [before, prunedRows])).rowCount;
+    const removed = {
+      decisions: await remove(
         `delete from decisions where decision_id = any(array(
            select decision_id from decisions where time < $1 order by time limit $2 for update skip locked))`,
       ),
-      requests: await pruneAll(
+      requests: await remove(
         `delete from requests where (organization_id, request_id) in (
            select organization_id, request_id from requests where create_time < $1 order by create_time limit $2 for update skip locked)`,
       ),
-      proxyRuns: await pruneAll(
+      proxyRuns: await remove(
         `delete from proxy_runs where proxy_run_id = any(array(
            select proxy_run_id from proxy_runs where report_time < $1 order by report_time limit $2 for update skip locked))`,
       ),
     };
+    return { ...removed, more: Math.max(...Object.values(removed)) === prunedRows };
   }
 
   /** Runs one transaction and tells every replica's watchers what it changed: the others by NOTIFY, ours at once. */
