@@ -1,13 +1,18 @@
 import { create } from "@bufbuild/protobuf";
-import { type SandboxSubject, SandboxSubjectSchema, type WatchTrustResponse, WatchTrustResponseSchema } from "@sandgate/api/auth";
+import {
+  type SandboxSubject,
+  SandboxSubjectSchema,
+  type WatchTrustResponse,
+  WatchTrustResponseSchema,
+} from "@sandgate/api/auth";
 import { Listener, Role } from "@sandgate/api/options";
 import { PolicyService } from "@sandgate/api/policy";
 import { grantSandboxScope, peerKey, principalKey, type SubjectRegister } from "@sandgate/identity";
 import { type Client, createClient, createInProcessChannel, Pipeline, ServiceError, type Step } from "@sandgate/rpc";
 import { createLogger } from "@sandgate/telemetry";
 import { createPolicyModule, type PolicyModule } from "./module.ts";
-import { newSandboxId } from "./store/policy-store.contract.ts";
 import { type PolicyDatabase, startPolicyDatabase } from "./store/policy-database.fixture.ts";
+import { newSandboxId } from "./store/policy-store.contract.ts";
 
 export const organizationId = "6f1d9a52-0c5e-4a39-9c55-0f8a3f1f7a01";
 export const userSpiffeId = "spiffe://sandgate.local/user/alice";
@@ -92,7 +97,10 @@ function createPart(
     ),
     register() {
       const sandboxId = newSandboxId();
-      subjects.set(sandboxId, create(SandboxSubjectSchema, { sandboxId, organizationId, incarnation: 1n, alive: true }));
+      subjects.set(
+        sandboxId,
+        create(SandboxSubjectSchema, { sandboxId, organizationId, incarnation: 1n, alive: true }),
+      );
       return sandboxId;
     },
     retire(sandboxId) {

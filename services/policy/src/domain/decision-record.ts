@@ -34,7 +34,9 @@ export interface DecisionRecord {
 export function readDecision(decision: Decision, index: number, nowMs: number): DecisionRecord {
   const require = (holds: boolean, field: string): void => {
     if (!holds)
-      throw new ServiceError("REQUEST_INVALID", "a decision is not well formed", { field: `decisions[${index}].${field}` });
+      throw new ServiceError("REQUEST_INVALID", "a decision is not well formed", {
+        field: `decisions[${index}].${field}`,
+      });
   };
   require(decisionIdPattern.test(decision.decisionId), "decision_id");
   require(sandboxIdPattern.test(decision.sandboxId), "sandbox_id");

@@ -19,9 +19,12 @@ describe("planReport", () => {
     [3n, 0n, 1, 0n, "DECISION_SEQUENCE_INVALID"],
     [3n, 2n ** 63n - 1n, 1, 2n ** 63n - 1n, "DECISION_SEQUENCE_INVALID"],
     [3n, 4n, 1, -1n, "REQUEST_INVALID"],
-  ] as const)("stored up to %s, a report from %s of %s with %s dropped", (stored, firstSequence, count, dropped, outcome) => {
-    const plan = () => planReport(stored, { firstSequence, count, dropped });
-    if (typeof outcome === "string") expect(plan).toThrow(expect.objectContaining({ reason: outcome }));
-    else expect(plan()).toEqual(outcome);
-  });
+  ] as const)(
+    "stored up to %s, a report from %s of %s with %s dropped",
+    (stored, firstSequence, count, dropped, outcome) => {
+      const plan = () => planReport(stored, { firstSequence, count, dropped });
+      if (typeof outcome === "string") expect(plan).toThrow(expect.objectContaining({ reason: outcome }));
+      else expect(plan()).toEqual(outcome);
+    },
+  );
 });

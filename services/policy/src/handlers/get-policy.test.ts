@@ -27,7 +27,10 @@ describe("GetPolicy", () => {
   it("says how far the newest revision is enforced", async () => {
     const sandbox = fixture.register();
     await fixture.policy.setPolicy({ sandbox, policy: {} });
-    expect((await fixture.policy.getPolicy({ sandbox })).enforcement).toMatchObject({ sandboxId: sandbox, revision: 0n });
+    expect((await fixture.policy.getPolicy({ sandbox })).enforcement).toMatchObject({
+      sandboxId: sandbox,
+      revision: 0n,
+    });
     await fixture.policy.reportPolicyStatus({ enforcements: [{ sandboxId: sandbox, revision: 1n }] });
     expect((await fixture.policy.getPolicy({ sandbox })).enforcement).toMatchObject({ revision: 1n, fault: "" });
   });

@@ -27,7 +27,8 @@ export function listDecisions(deps: {
     const end = page.items.at(-1);
     return {
       decisions: page.items.map(writeDecision),
-      nextPageToken: page.more && end !== undefined ? encodePageToken([String(end.timeUs), end.decisionId], filter) : "",
+      nextPageToken:
+        page.more && end !== undefined ? encodePageToken([String(end.timeUs), end.decisionId], filter) : "",
     };
   };
 }

@@ -1,4 +1,4 @@
-import { type MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type DecisionSchema, Verdict } from "@sandgate/api/policy";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -41,7 +41,11 @@ describe("ReportDecisions", () => {
   it.each([
     { fault: "a run without a name", request: { proxyRunId: "" }, reason: "REQUEST_INVALID" },
     { fault: "a sequence below one", request: { firstSequence: 0n }, reason: "DECISION_SEQUENCE_INVALID" },
-    { fault: "a sequence beyond all bounds", request: { firstSequence: 2n ** 63n - 1n }, reason: "DECISION_SEQUENCE_INVALID" },
+    {
+      fault: "a sequence beyond all bounds",
+      request: { firstSequence: 2n ** 63n - 1n },
+      reason: "DECISION_SEQUENCE_INVALID",
+    },
     { fault: "a negative count", request: { dropped: -1n }, reason: "REQUEST_INVALID" },
     { fault: "a decision without an id", request: { decisions: [{ verdict: 1 }] }, reason: "REQUEST_INVALID" },
     { fault: "more than 1000 decisions", request: { decisions: Array(1001).fill({}) }, reason: "REQUEST_INVALID" },

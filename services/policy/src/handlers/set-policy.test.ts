@@ -1,7 +1,13 @@
 import { Action } from "@sandgate/api/policy";
 import { ServiceError } from "@sandgate/rpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type PolicyFixture, organizationId, reasonOf, startPolicyFixture, userSpiffeId } from "../policy-module.fixture.ts";
+import {
+  organizationId,
+  type PolicyFixture,
+  reasonOf,
+  startPolicyFixture,
+  userSpiffeId,
+} from "../policy-module.fixture.ts";
 
 let fixture: PolicyFixture;
 beforeAll(async () => {
@@ -14,7 +20,10 @@ const allow = (...hosts: string[]) => ({ rules: [{ name: "one", action: Action.A
 describe("SetPolicy", () => {
   it("A43 stores the canonical form of what was written", async () => {
     const sandbox = fixture.register();
-    const { revision } = await fixture.policy.setPolicy({ sandbox, policy: allow("Bücher.Example.TEST.", "API.example.test") });
+    const { revision } = await fixture.policy.setPolicy({
+      sandbox,
+      policy: allow("Bücher.Example.TEST.", "API.example.test"),
+    });
     expect(revision?.policy?.rules[0]?.hosts).toEqual(["xn--bcher-kva.example.test", "api.example.test"]);
     expect(revision).toMatchObject({ sandboxId: sandbox, revision: 1n, author: userSpiffeId });
   });
@@ -72,7 +81,9 @@ describe("SetPolicy", () => {
     fixture.retire(known);
     fixture.retire(unknown);
     for (const sandbox of [known, unknown])
-      expect(await reasonOf(fixture.policy.setPolicy({ sandbox, policy: allow("b.example.test") }))).toBe("SANDBOX_NOT_FOUND");
+      expect(await reasonOf(fixture.policy.setPolicy({ sandbox, policy: allow("b.example.test") }))).toBe(
+        "SANDBOX_NOT_FOUND",
+      );
   });
 
   it("G-31 is in the audit log with who set it and through whom", async () => {

@@ -1,5 +1,5 @@
 import type { PolicyService } from "@sandgate/api/policy";
-import { peerKey, principalKey, type SandboxScope, sandboxScopeOf, type SubjectRegister } from "@sandgate/identity";
+import { peerKey, principalKey, type SandboxScope, type SubjectRegister, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
 import { readPolicyChange } from "../domain/policy-change.ts";
 import type { PolicyAuthor, PolicyStore } from "../store/policy-store.ts";

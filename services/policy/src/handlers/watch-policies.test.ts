@@ -30,7 +30,11 @@ describe("WatchPolicies", () => {
     expect(await reader.next()).toMatchObject({ snapshot: true, upserted: [], version: 0n });
     const sandbox = fixture.register();
     await set(sandbox);
-    expect(await reader.next()).toMatchObject({ snapshot: false, version: 1n, upserted: [{ sandboxId: sandbox, revision: 1n }] });
+    expect(await reader.next()).toMatchObject({
+      snapshot: false,
+      version: 1n,
+      upserted: [{ sandboxId: sandbox, revision: 1n }],
+    });
     await reader.end();
     const again = readerOf(fixture.policy.watchPolicies({}));
     expect(await again.next()).toMatchObject({ snapshot: true, upserted: [{ sandboxId: sandbox, revision: 1n }] });
@@ -67,7 +71,9 @@ describe("WatchPolicies", () => {
   });
 
   it("refuses a negative version", async () => {
-    expect(await reasonOf(readerOf(fixture.policy.watchPolicies({ afterVersion: -1n })).next())).toBe("REQUEST_INVALID");
+    expect(await reasonOf(readerOf(fixture.policy.watchPolicies({ afterVersion: -1n })).next())).toBe(
+      "REQUEST_INVALID",
+    );
   });
 
   it("shows a slow proxy the newest state of each sandbox once", async () => {
@@ -139,6 +145,12 @@ describe("WatchPolicies", () => {
     const ended = reasonOf(reader.next());
     await fixture.module.stop();
     expect(await ended).toBe("UNAVAILABLE");
-    expect(await reasonOf(readerOf(fixture.policy.watchEnforcement({})).next().then(() => "first"))).toBe("OK");
+    expect(
+      await reasonOf(
+        readerOf(fixture.policy.watchEnforcement({}))
+          .next()
+          .then(() => "first"),
+      ),
+    ).toBe("OK");
   });
 });

@@ -36,6 +36,7 @@ export function watchPolicy(deps: {
 
 function isSame(told: PolicyState | undefined, state: PolicyState): boolean {
   return (
-    told?.revision.revision === state.revision.revision && equals(EnforcementSchema, told.enforcement, state.enforcement)
+    told?.revision.revision === state.revision.revision &&
+    equals(EnforcementSchema, told.enforcement, state.enforcement)
   );
 }

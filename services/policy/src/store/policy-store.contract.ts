@@ -15,7 +15,9 @@ export interface PolicyStoreSubject {
   readonly replica: PolicyStore;
   readonly announced: (topic: string) => number;
   /** Actions in the audit log about a sandbox, oldest first, with their details. */
-  readonly auditedAbout: (scope: SandboxScope) => Promise<readonly { action: string; details: Record<string, string> }[]>;
+  readonly auditedAbout: (
+    scope: SandboxScope,
+  ) => Promise<readonly { action: string; details: Record<string, string> }[]>;
 }
 
 const organizationId = "6f1d9a52-0c5e-4a39-9c55-0f8a3f1f7a01";
@@ -26,7 +28,10 @@ let made = 0;
 /** A sandbox id that no other test uses. */
 export function newSandboxId(): string {
   made += 1;
-  return `sbx-${made.toString(6).replace(/[01]/g, (digit) => (digit === "0" ? "a" : "b")).padStart(20, "c")}`;
+  return `sbx-${made
+    .toString(6)
+    .replace(/[01]/g, (digit) => (digit === "0" ? "a" : "b"))
+    .padStart(20, "c")}`;
 }
 
 /** The scope that the pipeline would grant. */
@@ -157,7 +162,9 @@ export function describePolicyStore(name: string, start: () => PolicyStoreSubjec
       const requestId = crypto.randomUUID();
       const stale = allow("a.example.test", { requestId, expectedRevision: 5n });
       expect(await store.setPolicy(scope, stale, author).catch(reasonOf)).toBe("POLICY_REVISION_STALE");
-      expect(await store.setPolicy(scope, allow("a.example.test", { requestId }), author)).toMatchObject({ revision: 1n });
+      expect(await store.setPolicy(scope, allow("a.example.test", { requestId }), author)).toMatchObject({
+        revision: 1n,
+      });
     });
 
     it("G-31 writes one audit event for each revision, and none for repeated or refused requests", async () => {
@@ -304,7 +311,10 @@ export function describePolicyStore(name: string, start: () => PolicyStoreSubjec
       await store.setPolicy(scope, allow("b.example.test"), author);
       await store.saveEnforcements([enforcement(scope.sandboxId, 1n)]);
       const { position } = await readAllEnforcements(store);
-      await store.saveEnforcements([enforcement(scope.sandboxId, 1n, "cannot compile"), enforcement(scope.sandboxId, 2n)]);
+      await store.saveEnforcements([
+        enforcement(scope.sandboxId, 1n, "cannot compile"),
+        enforcement(scope.sandboxId, 2n),
+      ]);
       await store.saveEnforcements([enforcement(scope.sandboxId, 2n)]);
       const changes = await store.readEnforcementChanges(position);
       expect(changes.items).toEqual([enforcement(scope.sandboxId, 2n)]);
@@ -344,7 +354,12 @@ export function describePolicyStore(name: string, start: () => PolicyStoreSubjec
       await store.setPolicy(scope, allow("a.example.test"), author);
       return scope;
     };
-    const report = (decisions: readonly DecisionRecord[], firstSequence = 1n, dropped = 0n, proxyRunId = crypto.randomUUID()) => ({
+    const report = (
+      decisions: readonly DecisionRecord[],
+      firstSequence = 1n,
+      dropped = 0n,
+      proxyRunId = crypto.randomUUID(),
+    ) => ({
       proxyRunId,
       firstSequence,
       decisions,
@@ -489,9 +504,16 @@ export function describePolicyStore(name: string, start: () => PolicyStoreSubjec
 
 /** 600 kB in canonical form. */
 function largePolicy(): PolicyChange {
-  const hosts = Array.from({ length: 1000 }, (_, index) => `h${index}.${"a".repeat(60)}.${"b".repeat(60)}.${"c".repeat(60)}.test`);
+  const hosts = Array.from(
+    { length: 1000 },
+    (_, index) => `h${index}.${"a".repeat(60)}.${"b".repeat(60)}.${"c".repeat(60)}.test`,
+  );
   const rules = Array.from({ length: 3 }, (_, index) => ({ name: `r${index}`, action: Action.ALLOW, hosts }));
-  return { policy: toBinary(PolicySchema, create(PolicySchema, { rules })), expectedRevision: undefined, requestId: undefined };
+  return {
+    policy: toBinary(PolicySchema, create(PolicySchema, { rules })),
+    expectedRevision: undefined,
+    requestId: undefined,
+  };
 }
 
 async function readAllChanges(store: PolicyStore, after: bigint): Promise<{ upserted: string[]; removed: string[] }> {

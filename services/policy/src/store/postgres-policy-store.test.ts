@@ -1,6 +1,6 @@
 import { afterAll, beforeAll } from "vitest";
+import { type PolicyDatabase, startPolicyDatabase } from "./policy-database.fixture.ts";
 import { describePolicyStore, type PolicyStoreSubject } from "./policy-store.contract.ts";
-import { startPolicyDatabase, type PolicyDatabase } from "./policy-database.fixture.ts";
 
 let database: PolicyDatabase;
 let subject: PolicyStoreSubject;

@@ -1,6 +1,12 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Enforcement, EnforcementSchema, PolicySchema, type PolicyRevision, PolicyRevisionSchema } from "@sandgate/api/policy";
+import {
+  type Enforcement,
+  EnforcementSchema,
+  type PolicyRevision,
+  PolicyRevisionSchema,
+  PolicySchema,
+} from "@sandgate/api/policy";
 import type { AuditLog, AuditRecord } from "@sandgate/audit";
 import type { SandboxScope } from "@sandgate/identity";
 import { type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
@@ -37,7 +43,13 @@ export class PostgresPolicyStore implements PolicyStore {
   readonly #replicaId: string;
   readonly #clock: () => number;
 
-  constructor(deps: { pool: Pool; audit: AuditLog; feed: Pick<ChangeFeed, "announce">; replicaId: string; clock: () => number }) {
+  constructor(deps: {
+    pool: Pool;
+    audit: AuditLog;
+    feed: Pick<ChangeFeed, "announce">;
+    replicaId: string;
+    clock: () => number;
+  }) {
     this.#pool = deps.pool;
     this.#audit = deps.audit;
     this.#feed = deps.feed;
@@ -66,7 +78,10 @@ export class PostgresPolicyStore implements PolicyStore {
           peer: author.peer,
           organizationId: scope.organizationId,
           sandboxId: scope.sandboxId,
-          details: { revision: String(revision), ...(change.requestId === undefined ? {} : { request_id: change.requestId }) },
+          details: {
+            revision: String(revision),
+            ...(change.requestId === undefined ? {} : { request_id: change.requestId }),
+          },
         },
         result: create(PolicyRevisionSchema, {
           sandboxId: scope.sandboxId,
@@ -101,7 +116,11 @@ export class PostgresPolicyStore implements PolicyStore {
     return rows.length > 0;
   }
 
-  async listRevisions(scope: SandboxScope, pageSize: number, before: bigint | undefined): Promise<Page<PolicyRevision>> {
+  async listRevisions(
+    scope: SandboxScope,
+    pageSize: number,
+    before: bigint | undefined,
+  ): Promise<Page<PolicyRevision>> {
     const { rows } = await this.#pool.query<RevisionRow>(
       `select r.sandbox_id, r.revision, r.policy, r.author, r.create_time
          from (select sandbox_id, revision, sum(size_bytes) over (order by revision desc) - size_bytes as bytes_before
@@ -156,10 +175,9 @@ export class PostgresPolicyStore implements PolicyStore {
 
   async readPolicyChanges(after: bigint): Promise<PolicyChanges> {
     const { rows } = await this.#pool.query<
-      { sandbox_id: string; version: bigint } & (
-        | ({ retired: false } & RevisionRow)
-        | { retired: true }
-      ) & { more: boolean }
+      { sandbox_id: string; version: bigint } & (({ retired: false } & RevisionRow) | { retired: true }) & {
+          more: boolean;
+        }
     >(
       `select page.sandbox_id, page.version, page.retired, r.revision, r.policy, r.author, r.create_time,
               page.version < page.last_version or page.full_page as more
@@ -576,6 +594,8 @@ function toEnforcement(row: NullableEnforcementRow & { readonly sandbox_id: stri
   const none = row.enforced_revision === null;
   return create(EnforcementSchema, {
     sandboxId: row.sandbox_id,
-    ...(none ? {} : { revision: row.enforced_revision, enforceTime: timestampFromDate(row.enforce_time), fault: row.fault }),
+    ...(none
+      ? {}
+      : { revision: row.enforced_revision, enforceTime: timestampFromDate(row.enforce_time), fault: row.fault }),
   });
 }
