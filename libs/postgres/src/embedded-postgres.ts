@@ -10,7 +10,7 @@ import { type ConnectionSettings, toClientConfig } from "./connection-settings.t
 import { EmbeddedPostgresError } from "./embedded-postgres-error.ts";
 import { findPostgresBinaries, type PostgresBinaries, postgresMajorVersion } from "./postgres-binaries.ts";
 import { createPostgresCommand, type PostgresCommand } from "./postgres-command.ts";
-import { clearRemains, findPostmasterFile, findServerProcesses, signalProcess, stopPostmaster } from "./postmaster.ts";
+import { clearRemains, findPostmasterFile, isServerProcess, signalProcess, stopPostmaster } from "./postmaster.ts";
 import { sqlStateOf } from "./sql-state.ts";
 
 /** Where an embedded server keeps its things and how it runs. */
@@ -209,8 +209,7 @@ class EmbeddedServer implements EmbeddedPostgres {
   async #findPostmaster(): Promise<number | undefined> {
     const file = await findPostmasterFile(this.#options.dataDirectory);
     if (file === undefined) return undefined;
-    const processes = await findServerProcesses(this.#options.dataDirectory);
-    return processes.includes(file.pid) ? file.pid : undefined;
+    return (await isServerProcess(this.#options.dataDirectory, file.pid)) ? file.pid : undefined;
   }
 
   async #spawn(end: number): Promise<number | { readonly failure: string }> {
@@ -313,15 +312,20 @@ class EmbeddedServer implements EmbeddedPostgres {
   }
 
   #restartIfDead(): void {
-    if (this.#restarting !== undefined || this.#stopped !== undefined || signalProcess(this.#pid, 0)) return;
-    this.#options.logger?.warn({ pid: this.#pid }, "embedded postgres died and is started again");
-    this.#restarting = this.#run()
+    this.#restarting ??= this.#checkAndRestart()
       .catch((error: unknown) => {
         this.#options.logger?.warn({ err: error }, "embedded postgres could not be started again");
       })
       .finally(() => {
         this.#restarting = undefined;
       });
+  }
+
+  async #checkAndRestart(): Promise<void> {
+    if (await isServerProcess(this.#options.dataDirectory, this.#pid)) return;
+    if (this.#stopped !== undefined) return;
+    this.#options.logger?.warn({ pid: this.#pid }, "embedded postgres died and is started again");
+    await this.#run();
   }
 
   #command(

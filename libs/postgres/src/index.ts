@@ -8,6 +8,7 @@ export {
 export { EmbeddedPostgresError } from "./embedded-postgres-error.ts";
 export { type Listener, type ListenOptions, listen, notify } from "./listen.ts";
 export { type MigrateOptions, migrate } from "./migrate.ts";
+export { openDatabase } from "./open-database.ts";
 export { decodePageToken, encodePageToken, type PageFilter, PageTokenError } from "./page-token.ts";
 export { createPool, type Pool, type PooledConnection, type PoolOptions } from "./pool.ts";
 export { prepareDatabase, roleOf } from "./prepare-database.ts";

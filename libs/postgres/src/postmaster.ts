@@ -22,26 +22,24 @@ export async function findPostmasterFile(dataDirectory: string): Promise<Postmas
 }
 
 /**
- * The postgres processes that work on a data directory: they have it as their working directory, in whatever mount namespace.
- * A pid in a file may have passed to another process; this may not.
+ * Whether a process is a postgres that works on a data directory: it has it as its working directory, in whatever mount
+ * namespace. A pid in a file may have passed to another process; this cannot be mistaken.
  */
+export async function isServerProcess(dataDirectory: string, pid: number): Promise<boolean> {
+  try {
+    const [data, cwd] = await Promise.all([stat(dataDirectory), stat(`/proc/${pid}/cwd`)]);
+    if (cwd.dev !== data.dev || cwd.ino !== data.ino) return false;
+    return basename(await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, "") === "postgres";
+  } catch {
+    return false; // it has ended, or belongs to someone else
+  }
+}
+
+/** The postgres processes that work on a data directory. */
 export async function findServerProcesses(dataDirectory: string): Promise<readonly number[]> {
-  const data = await stat(dataDirectory);
-  const found = await Promise.all(
-    (await readdir("/proc"))
-      .filter((name) => /^\d+$/.test(name))
-      .map(async (name) => {
-        try {
-          const cwd = await stat(`/proc/${name}/cwd`);
-          if (cwd.dev !== data.dev || cwd.ino !== data.ino) return undefined;
-          const program = basename(await readlink(`/proc/${name}/exe`)).replace(/ \(deleted\)$/, "");
-          return program === "postgres" ? Number(name) : undefined;
-        } catch {
-          return undefined; // it has ended, or belongs to someone else
-        }
-      }),
-  );
-  return found.filter((pid) => pid !== undefined);
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(pids.map((pid) => isServerProcess(dataDirectory, pid)));
+  return pids.filter((_, index) => found[index]);
 }
 
 /** Sends a signal; false if the process does not exist. */
@@ -62,8 +60,8 @@ export async function stopPostmaster(dataDirectory: string, pid: number, timeout
     ["SIGQUIT", 5_000],
     ["SIGKILL", 5_000],
   ] as const) {
-    for (const process of signal === "SIGKILL" ? await findServerProcesses(dataDirectory) : [pid])
-      signalProcess(process, signal);
+    for (const process of await findServerProcesses(dataDirectory))
+      if (process === pid || signal === "SIGKILL") signalProcess(process, signal);
     if (await waitUntilGone(dataDirectory, patienceMs)) return;
   }
   throw new Error("postgres does not end");
