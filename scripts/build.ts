@@ -66,6 +66,9 @@ async function bundle(root: string, name: string): Promise<ReadonlyMap<string, U
     platform: "node",
     target: "node24",
     format: "esm",
+    // The command line loads only what the command at hand needs; the other programs are one file each.
+    splitting: name === "sandgate",
+    chunkNames: `${name}-[hash]`,
     minifySyntax: true,
     legalComments: "eof",
     sourcemap: "linked",
