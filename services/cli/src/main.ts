@@ -1,5 +1,5 @@
 import { enableCompileCache } from "node:module";
-import { readEnvironment } from "@sandgate/config";
+import { readEnvironment } from "@sandgate/config/environment";
 import { CommanderError } from "commander";
 import { readClientFile } from "./client-file.ts";
 import type { CommandContext, CommandEnvironment } from "./command-context.ts";

@@ -8,7 +8,7 @@ export function describeServiceFailure(error: Error): FailureReport {
   const { code, mend } = describeReason(error.reason);
   return {
     message: error.message,
-    mend,
+    mend: error.metadata["mend"] ?? mend, // a server that knows more says more
     reason: error.reason,
     metadata: error.metadata,
     exitCode: exitCodeOfStatus(code, error.reason),

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
-import { CertificateStore, type Channel, type Client, createClient, createGrpcChannel } from "@sandgate/rpc";
+import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
 import type { ClientFile, ServiceName } from "./client-file.ts";
 import { CommandFailure } from "./command-failure.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -8,16 +8,16 @@ import { exitCodes } from "./exit-codes.ts";
 /** Connections to a suite's services with the operator's certificate. Services of one process share one. */
 export class SuiteConnection {
   readonly file: ClientFile;
-  readonly #certificates: CertificateStore;
+  readonly #tls: { readonly ca: string; readonly cert: string; readonly key: string };
   readonly #channels = new Map<string, Channel>();
 
   constructor(file: ClientFile) {
     this.file = file;
-    this.#certificates = new CertificateStore({
+    this.#tls = {
       ca: readCredential(file.serviceCaFile),
-      certificate: readCredential(file.certificateFile),
+      cert: readCredential(file.certificateFile),
       key: readCredential(file.keyFile),
-    });
+    };
   }
 
   /** A client of the service. Connects at the first call. */
@@ -25,10 +25,10 @@ export class SuiteConnection {
     const address = this.file.addresses[name];
     let channel = this.#channels.get(address);
     if (channel === undefined) {
-      channel = createGrpcChannel({
+      channel = createHttp2Channel({
         address,
         serverName: `${name}.${this.file.trustDomain}`,
-        certificates: this.#certificates,
+        tls: () => this.#tls,
       });
       this.#channels.set(address, channel);
     }

@@ -6,9 +6,8 @@ import { formatSize } from "../quantities.ts";
 import { processTree, proportionalMemory } from "../suite/process-identity.ts";
 import type { ProgramName } from "../suite/programs.ts";
 import { type Readiness, readReadiness } from "../suite/readiness.ts";
-import { programsOf } from "../suite/start-suite.ts";
 import { findSuiteProcesses } from "../suite/stop-suite.ts";
-import { findSuiteFile } from "../suite/suite-file.ts";
+import { findSuiteFile, programsOf } from "../suite/suite-file.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 import { formatTable } from "../table.ts";
 

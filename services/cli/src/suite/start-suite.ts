@@ -13,7 +13,15 @@ import { readReadiness } from "./readiness.ts";
 import { configFileOf, findSuiteProcesses, type SuiteProcess, stopProcesses } from "./stop-suite.ts";
 import { startSuiteDatabase } from "./suite-database.ts";
 import type { SuiteDirectories } from "./suite-directories.ts";
-import { findSuiteFile, newSuiteFile, type SuiteFile, type Topology, writeSuiteFile } from "./suite-file.ts";
+import {
+  findSuiteFile,
+  newSuiteFile,
+  portOf,
+  programsOf,
+  type SuiteFile,
+  type Topology,
+  writeSuiteFile,
+} from "./suite-file.ts";
 import { withSuiteLock } from "./suite-lock.ts";
 import { makeDirectory, writeWhole } from "./whole-file.ts";
 
@@ -80,11 +88,6 @@ export async function startSuite(options: StartOptions): Promise<StartedSuite> {
       return { alreadyRunning: true, topology, client, processes: running, launched: [] };
     return startMissing({ options, suite, programs, running, client });
   });
-}
-
-/** The programs of a topology; the proxy is a process of its own in each. */
-export function programsOf(topology: Topology): readonly ProgramName[] {
-  return topology === "all-in-one" ? ["all-in-one", "egress-proxy"] : ["auth", "policy", "sandbox", "egress-proxy"];
 }
 
 async function startMissing(context: {
@@ -216,13 +219,6 @@ async function isComplete(
 
 function listenersOf(name: ProgramName): readonly string[] {
   return name === "egress-proxy" ? ["admin"] : ["edge", "mtls", "admin"];
-}
-
-/** The port of a program's listener. */
-export function portOf(suite: SuiteFile, name: ProgramName, listener: string): number {
-  const port = suite.ports[`${name}.${listener}`];
-  if (port === undefined) throw new Error(`no port was chosen for ${name}.${listener}`);
-  return port;
 }
 
 /** Gives every listener a port: the one asked for, the one it had, a preferred one that is free, or any free one. */

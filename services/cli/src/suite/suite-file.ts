@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { ProgramName } from "./programs.ts";
 import { readJsonFile, writeWhole } from "./whole-file.ts";
 
 /** How the control plane is divided into processes. */
@@ -39,4 +40,16 @@ export function newSuiteFile(topology: Topology): SuiteFile {
 /** Keeps it. */
 export function writeSuiteFile(path: string, file: SuiteFile): void {
   writeWhole(path, `${JSON.stringify(file, null, 2)}\n`, 0o600);
+}
+
+/** The programs of a topology; the proxy is a process of its own in each. */
+export function programsOf(topology: Topology): readonly ProgramName[] {
+  return topology === "all-in-one" ? ["all-in-one", "egress-proxy"] : ["auth", "policy", "sandbox", "egress-proxy"];
+}
+
+/** The port of a program's listener. */
+export function portOf(suite: SuiteFile, name: ProgramName, listener: string): number {
+  const port = suite.ports[`${name}.${listener}`];
+  if (port === undefined) throw new Error(`no port was chosen for ${name}.${listener}`);
+  return port;
 }
