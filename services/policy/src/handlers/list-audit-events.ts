@@ -2,7 +2,7 @@ import type { PolicyService } from "@sandgate/api/policy";
 import { type AuditLog, AuditPageTokenError } from "@sandgate/audit";
 import { principalKey } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
-import { readPageSize } from "../domain/page-size.ts";
+import { readPageSize } from "../messages/page-size.ts";
 
 /** PolicyService.ListAuditEvents: this service's audit log for the caller's organization, newest first. */
 export function listAuditEvents(deps: {

@@ -2,10 +2,10 @@ import { type PolicyService, Verdict } from "@sandgate/api/policy";
 import { sandboxScopeOf } from "@sandgate/identity";
 import { encodePageToken } from "@sandgate/postgres";
 import { type Handler, ServiceError } from "@sandgate/rpc";
-import { writeDecision } from "../domain/decision-record.ts";
 import { decisionIdPattern } from "../domain/ids.ts";
-import { readPageSize } from "../domain/page-size.ts";
-import { readPageToken } from "../domain/page-token.ts";
+import { writeDecision } from "../messages/decision-message.ts";
+import { readPageSize } from "../messages/page-size.ts";
+import { readPageToken } from "../messages/page-token.ts";
 import type { PolicyStore } from "../store/policy-store.ts";
 
 /** PolicyService.ListDecisions: what a sandbox's proxy decided, newest first. */

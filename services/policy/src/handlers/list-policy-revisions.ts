@@ -2,8 +2,8 @@ import type { PolicyService } from "@sandgate/api/policy";
 import { sandboxScopeOf } from "@sandgate/identity";
 import { encodePageToken } from "@sandgate/postgres";
 import type { Handler } from "@sandgate/rpc";
-import { readPageSize } from "../domain/page-size.ts";
-import { readPageToken } from "../domain/page-token.ts";
+import { readPageSize } from "../messages/page-size.ts";
+import { readPageToken } from "../messages/page-token.ts";
 import type { PolicyStore } from "../store/policy-store.ts";
 
 /** PolicyService.ListPolicyRevisions: a policy's revisions, newest first. */

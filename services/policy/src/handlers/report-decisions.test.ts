@@ -40,11 +40,11 @@ describe("ReportDecisions", () => {
 
   it.each([
     { fault: "a run without a name", request: { proxyRunId: "" }, reason: "REQUEST_INVALID" },
-    { fault: "a sequence below one", request: { firstSequence: 0n }, reason: "DECISION_SEQUENCE_INVALID" },
+    { fault: "a sequence below one", request: { firstSequence: 0n }, reason: "REQUEST_INVALID" },
     {
       fault: "a sequence beyond all bounds",
       request: { firstSequence: 2n ** 63n - 1n },
-      reason: "DECISION_SEQUENCE_INVALID",
+      reason: "REQUEST_INVALID",
     },
     { fault: "a negative count", request: { dropped: -1n }, reason: "REQUEST_INVALID" },
     { fault: "a decision without an id", request: { decisions: [{ verdict: 1 }] }, reason: "REQUEST_INVALID" },

@@ -1,7 +1,7 @@
 import type { PolicyService } from "@sandgate/api/policy";
 import { type Handler, ServiceError } from "@sandgate/rpc";
-import { readDecision } from "../domain/decision-record.ts";
 import { proxyRunIdPattern } from "../domain/ids.ts";
+import { readDecision } from "../messages/decision-message.ts";
 import type { PolicyStore } from "../store/policy-store.ts";
 
 /** PolicyService.ReportDecisions: stores what a proxy decided; what is stored already changes nothing. */

@@ -1,6 +1,6 @@
 import type { PolicyService } from "@sandgate/api/policy";
 import { type Handler, ServiceError } from "@sandgate/rpc";
-import { readEnforcement } from "../domain/enforcement-report.ts";
+import { readEnforcement } from "../messages/enforcement-report.ts";
 import type { PolicyStore } from "../store/policy-store.ts";
 
 /** PolicyService.ReportPolicyStatus: a proxy says what it enforces. What is not known, or retired, is passed over. */

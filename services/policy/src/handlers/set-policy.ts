@@ -1,7 +1,7 @@
 import type { PolicyService } from "@sandgate/api/policy";
 import { peerKey, principalKey, type SandboxScope, type SubjectRegister, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
-import { readPolicyChange } from "../domain/policy-change.ts";
+import { readPolicyChange } from "../messages/policy-change.ts";
 import type { PolicyAuthor, PolicyStore } from "../store/policy-store.ts";
 
 /** PolicyService.SetPolicy: stores a policy's next revision, which the proxies are told of at once. */

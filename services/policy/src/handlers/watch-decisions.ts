@@ -1,9 +1,9 @@
 import type { PolicyService } from "@sandgate/api/policy";
 import { sandboxScopeOf } from "@sandgate/identity";
 import type { Handler } from "@sandgate/rpc";
-import { writeDecision } from "../domain/decision-record.ts";
 import type { ChangeFeed } from "../feed/change-feed.ts";
 import { topics } from "../feed/topics.ts";
+import { writeDecision } from "../messages/decision-message.ts";
 import type { PolicyStore } from "../store/policy-store.ts";
 
 /**

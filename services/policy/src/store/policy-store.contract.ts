@@ -4,8 +4,8 @@ import { Action, EnforcementSchema, PolicySchema, Verdict } from "@sandgate/api/
 import type { SandboxScope } from "@sandgate/identity";
 import { describe, expect, it } from "vitest";
 import type { DecisionRecord } from "../domain/decision-record.ts";
-import type { PolicyChange } from "../domain/policy-change.ts";
 import { topics } from "../feed/topics.ts";
+import type { PolicyChange } from "../messages/policy-change.ts";
 import type { PolicyStore } from "./policy-store.ts";
 
 /** A store under test, and what its change feed announced. */

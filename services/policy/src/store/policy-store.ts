@@ -1,7 +1,7 @@
 import type { Enforcement, PolicyRevision, Verdict } from "@sandgate/api/policy";
 import type { SandboxScope } from "@sandgate/identity";
 import type { DecisionRecord } from "../domain/decision-record.ts";
-import type { PolicyChange } from "../domain/policy-change.ts";
+import type { PolicyChange } from "../messages/policy-change.ts";
 
 /** Who changes a policy, for the revision and the audit log. */
 export interface PolicyAuthor {

@@ -13,10 +13,10 @@ import { type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
 import { type DecisionRecord, mergeDecisions } from "../domain/decision-record.ts";
 import { planReport } from "../domain/decision-report.ts";
-import { microsecondsOf } from "../domain/microseconds.ts";
-import { digestPolicyChange, type PolicyChange } from "../domain/policy-change.ts";
 import type { ChangeFeed } from "../feed/change-feed.ts";
 import { topics } from "../feed/topics.ts";
+import { microsecondsOf } from "../messages/microseconds.ts";
+import { digestPolicyChange, type PolicyChange } from "../messages/policy-change.ts";
 import { notifyReplicas } from "./notifications.ts";
 import type {
   DecisionQuery,
@@ -276,6 +276,13 @@ export class PostgresPolicyStore implements PolicyStore {
         count: report.decisions.length,
         dropped: report.dropped,
       });
+      if (plan.kind === "malformed")
+        throw new ServiceError("REQUEST_INVALID", "a number is out of bounds", { field: plan.field });
+      if (plan.kind === "gap")
+        throw new ServiceError("DECISION_SEQUENCE_INVALID", "decisions are missing before the first", {
+          field: "first_sequence",
+          stored_sequence: String(storedSequence ?? 0n),
+        });
       if (plan.kind === "repeated") return { changed: [], result: storedSequence ?? 0n };
       const lastSequence = report.firstSequence + BigInt(report.decisions.length) - 1n;
       await advanceRun(tx, report.proxyRunId, lastSequence, plan.dropped === 0n ? undefined : report);

@@ -1,7 +1,7 @@
 import type { Enforcement } from "@sandgate/api/policy";
 import { ServiceError } from "@sandgate/rpc";
-import { cleanText } from "./clean-text.ts";
-import { sandboxIdPattern } from "./ids.ts";
+import { cleanText } from "../domain/clean-text.ts";
+import { sandboxIdPattern } from "../domain/ids.ts";
 
 /** Checks what a proxy says that it enforces. Throws REQUEST_INVALID, naming the field. */
 export function readEnforcement(enforcement: Enforcement, index: number): Enforcement {

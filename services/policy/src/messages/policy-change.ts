@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { PolicySchema, type SetPolicyRequest } from "@sandgate/api/policy";
 import { lintPolicy } from "@sandgate/policy";
 import { ServiceError } from "@sandgate/rpc";
-import { uuidPattern } from "./ids.ts";
+import { uuidPattern } from "../domain/ids.ts";
 
 /** A policy as it will be stored. */
 export interface PolicyChange {
