@@ -21,6 +21,7 @@ export { createIdentityStep, type Denial, type IdentityOptions } from "./steps/i
 export { sandboxFieldOf } from "./steps/scope-step.ts";
 export * from "./tokens/index.ts";
 export { followTrust } from "./trust/follow-trust.ts";
+export { type OpenTrust, openTrust } from "./trust/open-trust.ts";
 export { RemoteSubjectRegister } from "./trust/remote-subject-register.ts";
 export type { SubjectRegister } from "./trust/subject-register.ts";
 export { isTrusted, TrustState, type TrustSubject } from "./trust/trust-state.ts";

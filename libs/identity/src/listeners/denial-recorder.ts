@@ -8,7 +8,7 @@ const anonymousPerSecond = 20;
  * knows are capped at 20 a second, so that a stranger cannot fill the disk: the next one tells how many were left out.
  */
 export function createDenialRecorder(deps: {
-  readonly record: (record: AuditRecord) => Promise<void>;
+  readonly record: (record: AuditRecord, denial: Denial) => Promise<void>;
   readonly clock: () => number;
 }): (denial: Denial) => Promise<void> {
   let second = 0;
@@ -30,13 +30,14 @@ export function createDenialRecorder(deps: {
       if (leftOut > 0) details = { ...details, left_out_before: String(leftOut) };
       leftOut = 0;
     }
-    await deps.record({
+    const record: AuditRecord = {
       action: "call.denied",
       principal: denial.principal,
       peer: denial.peer,
       organizationId: denial.organizationId,
       sandboxId: denial.sandboxId,
       details,
-    });
+    };
+    await deps.record(record, denial);
   };
 }

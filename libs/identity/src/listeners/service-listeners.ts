@@ -15,6 +15,9 @@ import {
 } from "@sandgate/rpc";
 import type { Registry } from "prom-client";
 import type { Authenticator } from "../authenticators/authenticator.ts";
+import { OperatorCertificateAuthenticator } from "../authenticators/operator-certificate.ts";
+import { SandboxTokenAuthenticator } from "../authenticators/sandbox-token.ts";
+import { UserSessionAuthenticator } from "../authenticators/user-session.ts";
 import type { CertificateAuthorities } from "../steps/certificate-authorities.ts";
 import { createIdentityStep } from "../steps/identity-steps.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
@@ -45,8 +48,11 @@ export interface ServiceListenersOptions {
   readonly trust: TrustState;
   readonly register: SubjectRegister;
   readonly trustDomain: string;
-  /** The chain, in the order in which they are asked; the same on every listener. */
-  readonly authenticators: readonly Authenticator[];
+  /**
+   * Asked before and after those that every program has: sandbox token, user session, operator certificate. The chain is
+   * the same on every listener.
+   */
+  readonly authenticators?: { readonly first: readonly Authenticator[]; readonly last: readonly Authenticator[] };
   readonly tls: TlsFiles;
   readonly edgeAddresses: readonly string[];
   readonly mtlsAddresses: readonly string[];
@@ -57,7 +63,8 @@ export interface ServiceListenersOptions {
     readonly enrolName?: string;
     readonly controlName: string;
   };
-  readonly audit: { record(record: AuditRecord): Promise<void> };
+  /** Takes the denials of calls to a service, named by its full proto name. */
+  readonly recordDenial: (service: string, record: AuditRecord) => Promise<void>;
   readonly metrics: Registry;
   readonly clock: () => number;
   readonly newId: () => string;
@@ -95,13 +102,22 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
     { onFault: (fault) => options.onFault(fault, {}) },
   );
   const metrics = new CallMetrics(options.metrics);
-  const recordDenial = createDenialRecorder({ record: (record) => options.audit.record(record), clock: options.clock });
+  const recordDenial = createDenialRecorder({
+    record: (record, { service }) => options.recordDenial(service, record),
+    clock: options.clock,
+  });
   const identify: Step = createIdentityStep({
     trust: options.trust,
     register: options.register,
     trustDomain: options.trustDomain,
     authorities,
-    authenticators: options.authenticators,
+    authenticators: [
+      ...(options.authenticators?.first ?? []),
+      new SandboxTokenAuthenticator(options),
+      new UserSessionAuthenticator(options),
+      new OperatorCertificateAuthenticator(options),
+      ...(options.authenticators?.last ?? []),
+    ],
     clock: options.clock,
     recordDenial: async (denial) => {
       metrics.countDenial(denial.reason);

@@ -13,6 +13,8 @@ import { requestedSandboxKey, scopeStep } from "./scope-step.ts";
 /** A call that was refused, for the audit log (G-23). */
 export interface Denial {
   readonly reason: string;
+  /** Full proto name. */
+  readonly service: string;
   readonly method: string;
   /** SPIFFE id, or "anonymous". */
   readonly principal: string;
@@ -65,7 +67,8 @@ function denialOf(call: Call, error: ServiceError): Denial {
   const peer = call.find(peerKey);
   return {
     reason: error.reason,
-    method: `${call.method.parent.typeName}/${call.method.name}`,
+    service: call.method.parent.typeName,
+    method: call.method.name,
     principal: principal === undefined || principal.kind === "anonymous" ? "anonymous" : principal.spiffeId,
     peer: peer === undefined || peer.kind === "none" ? "none" : peer.spiffeId,
     organizationId: principal === undefined || principal.kind === "anonymous" ? "" : principal.organizationId,

@@ -1,0 +1,24 @@
+import { authSettings, findAuthenticatorFaults } from "@sandgate/auth";
+import { sections } from "@sandgate/config";
+import { policySettings } from "@sandgate/policy-service";
+import { runtimeDirectories, sandboxSettings } from "@sandgate/sandbox";
+import * as z from "zod";
+
+/** Configuration of the control plane in one process. */
+export const allInOneConfig = z
+  .strictObject({
+    mode: sections.mode,
+    trust_domain: sections.trustDomain,
+    log: sections.log,
+    admin: sections.admin,
+    tls: sections.tls,
+    listeners: sections.listeners,
+    database: sections.database,
+    directories: runtimeDirectories,
+    ...authSettings,
+    ...sandboxSettings,
+    ...policySettings,
+  })
+  .superRefine((config, context) => {
+    for (const fault of findAuthenticatorFaults(config)) context.addIssue({ code: "custom", ...fault });
+  });

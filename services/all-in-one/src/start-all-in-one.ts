@@ -1,0 +1,128 @@
+import { randomUUID } from "node:crypto";
+import { AuthService } from "@sandgate/api/auth";
+import { PolicyService } from "@sandgate/api/policy";
+import { SandboxService } from "@sandgate/api/sandbox";
+import { openAuth } from "@sandgate/auth";
+import { toConnectionSettings } from "@sandgate/config";
+import { createServiceListeners, type ServiceListeners } from "@sandgate/identity";
+import { formatSpiffeId } from "@sandgate/pki";
+import { openPolicy } from "@sandgate/policy-service";
+import { createClient, createInProcessChannel } from "@sandgate/rpc";
+import { createLocalDriver, openSandbox, type SandboxParts } from "@sandgate/sandbox";
+import type { Checks, Logger } from "@sandgate/telemetry";
+import type { Registry } from "prom-client";
+import type * as z from "zod";
+import type { allInOneConfig } from "./all-in-one-config.ts";
+
+/** A started control plane. */
+export interface RunningAllInOne {
+  readonly checks: Checks;
+  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[]; readonly jwks?: string };
+  stop(): Promise<void>;
+}
+
+/** Starts Auth, Policy and Sandbox in this process; they meet through the pipeline of its mutual TLS listener. */
+export async function startAllInOne(
+  config: z.output<typeof allInOneConfig>,
+  deps: {
+    readonly logger: Logger;
+    readonly registry: Registry;
+    readonly clock: () => number;
+    readonly parts?: SandboxParts;
+  },
+): Promise<RunningAllInOne> {
+  const { logger, registry, clock } = deps;
+  const trustDomain = config.trust_domain;
+  const connection = toConnectionSettings(config.database);
+  const listening = Promise.withResolvers<ServiceListeners>();
+  // the modules are made before the listeners that carry them
+  const sockets = {
+    open: async (sandboxId: string) => (await listening.promise).sockets.open(sandboxId),
+    close: async (sandboxId: string) => (await listening.promise).sockets.close(sandboxId),
+  };
+  let listeners: ServiceListeners | undefined;
+  const sandboxChannel = createInProcessChannel({
+    pipeline: () => {
+      if (listeners === undefined) throw new TypeError("a module calls before it is started");
+      return listeners.inProcess;
+    },
+    peer: formatSpiffeId({ trustDomain, kind: "service", name: "sandbox" }),
+    newCallId: randomUUID,
+  });
+
+  const auth = await openAuth({ settings: config, connection, trustDomain, sockets, logger, clock });
+  const { trust, subjects: register } = auth.module;
+  const policy = await openPolicy({ settings: config, connection, trust, register, logger, clock });
+  const sandbox = await openSandbox({
+    settings: config,
+    connection,
+    trustDomain,
+    trust,
+    register,
+    auth: createClient(AuthService, sandboxChannel),
+    policy: createClient(PolicyService, sandboxChannel),
+    driver: () =>
+      createLocalDriver({
+        settings: config,
+        controlDirectory: config.directories.control,
+        serviceCaFile: config.tls.service_ca_file,
+        trustDomain,
+        sockets: { enrol: "enrol.sock", auth: "control.sock", sandbox: "control.sock" },
+      }),
+    sockets,
+    parts: deps.parts,
+    logger,
+    clock,
+  });
+  const audits = new Map([
+    [AuthService.typeName, auth.audit],
+    [PolicyService.typeName, policy.audit],
+    [SandboxService.typeName, sandbox.audit],
+  ]);
+  listeners = createServiceListeners({
+    services: [...auth.module.services, ...policy.module.services, ...sandbox.module.services],
+    trust,
+    register,
+    trustDomain,
+    authenticators: auth.authenticators,
+    tls: config.tls,
+    edgeAddresses: config.listeners.edge.addresses,
+    mtlsAddresses: config.listeners.mtls.addresses,
+    sandboxSockets: { directory: config.directories.control, enrolName: "enrol.sock", controlName: "control.sock" },
+    recordDenial: async (service, record) => (audits.get(service) ?? auth.audit).record(record),
+    metrics: registry,
+    clock,
+    newId: randomUUID,
+    isServing: () => trust.isCurrent(),
+    onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
+  });
+  listening.resolve(listeners);
+
+  await auth.module.start();
+  await policy.module.start();
+  await sandbox.module.start();
+  const bound = await listeners.start();
+  const jwks = await auth.startJwks(config.tls);
+  return {
+    checks: prefixed({ auth: auth.module.checks, policy: policy.module.checks, sandbox: sandbox.module.checks }),
+    addresses: { ...bound, ...(jwks !== undefined && { jwks }) },
+    stop: async () => {
+      await sandbox.module.stop();
+      await policy.module.stop();
+      await auth.module.stop();
+      await listeners?.stop(2_000);
+      await sandbox.close();
+      await policy.close();
+      await auth.close();
+    },
+  };
+}
+
+/** The checks of all modules, each under its module's name. */
+function prefixed(modules: Readonly<Record<string, Checks>>): Checks {
+  return Object.fromEntries(
+    Object.entries(modules).flatMap(([module, checks]) =>
+      Object.entries(checks).map(([name, check]) => [`${module}_${name}`, check]),
+    ),
+  );
+}

@@ -1,0 +1,101 @@
+import { readFile } from "node:fs/promises";
+import { AuditLog } from "@sandgate/audit";
+import {
+  type Authenticator,
+  BootstrapTokenAuthenticator,
+  LocalOperatorAuthenticator,
+  type SandboxSockets,
+} from "@sandgate/identity";
+import { loadCertificateAuthority } from "@sandgate/pki/authority";
+import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
+import type { Logger } from "@sandgate/telemetry";
+import type * as z from "zod";
+import { type authSettings, toOperatorRecords } from "./auth-config.ts";
+import { startJwksServer } from "./keys/jwks-server.ts";
+import { loadSigningKeys } from "./keys/signing-keys.ts";
+import { type AuthModule, createAuthModule } from "./module.ts";
+
+const minuteMs = 60_000;
+
+/** The settings of Auth, checked. */
+export type AuthSettings = z.output<z.ZodObject<typeof authSettings>>;
+
+/** Auth with all that it stands on, not started yet. */
+export interface OpenAuth {
+  readonly module: AuthModule;
+  readonly audit: AuditLog;
+  /** The authenticators that only the program with Auth in it has: bootstrap first, the local operator last. */
+  readonly authenticators: { readonly first: readonly Authenticator[]; readonly last: readonly Authenticator[] };
+  /** Serves the key set and discovery, where the settings ask for it. Answers the address. */
+  startJwks(tls: { readonly certificate_file: string; readonly key_file: string }): Promise<string | undefined>;
+  /** Ends what was opened here. The module must have been stopped. */
+  close(): Promise<void>;
+}
+
+/** Opens Auth's database, keys and authority, and builds its module. */
+export async function openAuth(options: {
+  readonly settings: AuthSettings;
+  readonly connection: ConnectionSettings;
+  readonly trustDomain: string;
+  readonly sockets: SandboxSockets;
+  readonly logger: Logger;
+  readonly clock: () => number;
+}): Promise<OpenAuth> {
+  const { settings, connection, trustDomain, logger, clock } = options;
+  const keys = await loadSigningKeys(settings.key_directory);
+  const sandboxAuthority = await loadCertificateAuthority({
+    certificatePem: await readFile(settings.sandbox_ca.certificate_file, "utf8"),
+    keyPem: await readFile(settings.sandbox_ca.key_file, "utf8"),
+  });
+  const migrations = new URL("../migrations", import.meta.url);
+  const pool = await openDatabase({ connection, service: "auth", migrations, logger });
+  const audit = new AuditLog({ database: pool, clock });
+  const module = createAuthModule({
+    pool,
+    connection,
+    audit,
+    keys,
+    sandboxAuthority,
+    trustDomain,
+    lives: {
+      sessionMs: settings.lives.session_minutes * minuteMs,
+      certificateMs: settings.lives.certificate_minutes * minuteMs,
+      egressMs: settings.lives.egress_minutes * minuteMs,
+    },
+    operators: toOperatorRecords(settings.operators),
+    sockets: options.sockets,
+    logger,
+    clock,
+  });
+  const deps = { trust: module.trust, register: module.subjects, trustDomain, clock };
+  const [firstOperator] = settings.operators;
+  const isLocal = settings.development?.local_operator === true && firstOperator !== undefined;
+  if (isLocal) logger.warn("development: callers of the edge without a credential count as the first operator");
+  let stopJwks: (() => Promise<void>) | undefined;
+  return {
+    module,
+    audit,
+    authenticators: {
+      first: [new BootstrapTokenAuthenticator(deps)],
+      last: isLocal ? [new LocalOperatorAuthenticator({ ...deps, userId: firstOperator.id })] : [],
+    },
+    startJwks: async (tls) => {
+      if (settings.jwks === undefined) return undefined;
+      const server = await startJwksServer({
+        address: settings.jwks.address,
+        certificateFile: tls.certificate_file,
+        keyFile: tls.key_file,
+        trustDomain,
+        jwksJson: () => keys.jwksJson,
+        onFault: (fault) => logger.warn({ err: fault }, "the key set's certificate could not be read again"),
+      });
+      stopJwks = () => server.stop();
+      return server.address;
+    },
+    close: async () => {
+      await stopJwks?.();
+      await audit.close();
+      await pool.close();
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import { randomUUID } from "node:crypto";
+import { AuditLog } from "@sandgate/audit";
+import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
+import type { Logger } from "@sandgate/telemetry";
+import type * as z from "zod";
+import { createPolicyModule, type PolicyModule } from "./module.ts";
+import type { policySettings } from "./policy-config.ts";
+
+/** Policy with all that it stands on, not started yet. */
+export interface OpenPolicy {
+  readonly module: PolicyModule;
+  readonly audit: AuditLog;
+  /** Ends what was opened here. The module must have been stopped. */
+  close(): Promise<void>;
+}
+
+/** Opens Policy's database and builds its module. */
+export async function openPolicy(options: {
+  readonly settings: z.output<z.ZodObject<typeof policySettings>>;
+  readonly connection: ConnectionSettings;
+  readonly trust: TrustState;
+  readonly register: SubjectRegister;
+  readonly logger: Logger;
+  readonly clock: () => number;
+}): Promise<OpenPolicy> {
+  const { connection, logger, clock } = options;
+  const migrations = new URL("../migrations", import.meta.url);
+  const pool = await openDatabase({ connection, service: "policy", migrations, logger });
+  const audit = new AuditLog({ database: pool, clock });
+  const module = createPolicyModule({
+    pool,
+    connection,
+    audit,
+    subjects: options.register,
+    trust: options.trust,
+    logger,
+    clock,
+    newId: randomUUID,
+    decisionRetentionDays: options.settings.decision_retention_days,
+  });
+  return {
+    module,
+    audit,
+    close: async () => {
+      await audit.close();
+      await pool.close();
+    },
+  };
+}

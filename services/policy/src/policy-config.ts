@@ -1,0 +1,20 @@
+import { sections } from "@sandgate/config";
+import * as z from "zod";
+
+/** The settings of Policy that are the same in a program of its own and in the all-in-one. */
+export const policySettings = {
+  decision_retention_days: z.int().min(1).max(3650).default(7).describe("how long decisions are kept, in days"),
+} as const;
+
+/** Configuration of the Policy program. */
+export const policyConfig = z.strictObject({
+  mode: sections.mode,
+  trust_domain: sections.trustDomain,
+  log: sections.log,
+  admin: sections.admin,
+  tls: sections.tls,
+  listeners: sections.listeners,
+  database: sections.database,
+  clients: z.strictObject({ auth: sections.clients.auth }).describe("other services"),
+  ...policySettings,
+});

@@ -1,0 +1,77 @@
+import { randomUUID } from "node:crypto";
+import { AuthService } from "@sandgate/api/auth";
+import { toConnectionSettings } from "@sandgate/config";
+import { createServiceListeners, openTrust } from "@sandgate/identity";
+import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
+import type { Checks, Logger } from "@sandgate/telemetry";
+import type { Registry } from "prom-client";
+import type * as z from "zod";
+import { openPolicy } from "./open-policy.ts";
+import type { policyConfig } from "./policy-config.ts";
+
+/** A started Policy. */
+export interface RunningPolicy {
+  readonly checks: Checks;
+  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[] };
+  stop(): Promise<void>;
+}
+
+/** Starts Policy as a program of its own. */
+export async function startPolicy(
+  config: z.output<typeof policyConfig>,
+  deps: { readonly logger: Logger; readonly registry: Registry; readonly clock: () => number },
+): Promise<RunningPolicy> {
+  const { logger, registry, clock } = deps;
+  const certificates = new FileCertificateStore({
+    caFiles: [config.tls.service_ca_file],
+    certificateFile: config.tls.certificate_file,
+    keyFile: config.tls.key_file,
+  });
+  const channel = createGrpcChannel({
+    address: config.clients.auth.address,
+    serverName: `auth.${config.trust_domain}`,
+    certificates,
+  });
+  const view = openTrust({
+    client: createClient(AuthService, channel),
+    clock,
+    onFault: (fault) => logger.warn({ err: fault }, "Auth's trust stream broke off"),
+  });
+  const policy = await openPolicy({
+    settings: config,
+    connection: toConnectionSettings(config.database),
+    trust: view.trust,
+    register: view.register,
+    logger,
+    clock,
+  });
+  const listeners = createServiceListeners({
+    services: policy.module.services,
+    trust: view.trust,
+    register: view.register,
+    trustDomain: config.trust_domain,
+    tls: config.tls,
+    edgeAddresses: config.listeners.edge.addresses,
+    mtlsAddresses: config.listeners.mtls.addresses,
+    recordDenial: (_service, record) => policy.audit.record(record),
+    metrics: registry,
+    clock,
+    newId: randomUUID,
+    isServing: () => view.trust.isCurrent(),
+    onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
+  });
+  await policy.module.start();
+  const addresses = await listeners.start();
+  return {
+    checks: { ...policy.module.checks, trust: () => view.check() },
+    addresses,
+    stop: async () => {
+      await policy.module.stop();
+      await listeners.stop(2_000);
+      await view.stop();
+      await policy.close();
+      channel.close();
+      certificates.close();
+    },
+  };
+}

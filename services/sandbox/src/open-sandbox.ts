@@ -1,0 +1,107 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { AuthService } from "@sandgate/api/auth";
+import type { PolicyService } from "@sandgate/api/policy";
+import { AuditLog } from "@sandgate/audit";
+import type { SandboxSockets, SubjectRegister, TrustState } from "@sandgate/identity";
+import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
+import type { Client } from "@sandgate/rpc";
+import type { Logger } from "@sandgate/telemetry";
+import type * as z from "zod";
+import { LocalDriver } from "./drivers/local/local-driver.ts";
+import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
+import { createSandboxModule, type SandboxModule } from "./module.ts";
+import type { sandboxSettings } from "./sandbox-config.ts";
+import { PostgresSandboxStore } from "./store/postgres-sandbox-store.ts";
+import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
+
+/** Sandbox with all that it stands on, not started yet. */
+export interface OpenSandbox {
+  readonly module: SandboxModule;
+  readonly audit: AuditLog;
+  /** Ends what was opened here; sandboxes live on. The module must have been stopped. */
+  close(): Promise<void>;
+}
+
+/** What a test puts around, or in the place of, the parts that touch the machine. */
+export interface SandboxParts {
+  readonly driver?: (driver: () => SandboxDriver) => SandboxDriver;
+  readonly store?: (store: SandboxStore & SandboxLedger) => SandboxStore & SandboxLedger;
+}
+
+/** Makes the local driver that the settings describe. */
+export function createLocalDriver(options: {
+  readonly settings: z.output<z.ZodObject<typeof sandboxSettings>>;
+  readonly controlDirectory: string;
+  readonly serviceCaFile: string;
+  readonly trustDomain: string;
+  /** File names in a sandbox's control directory. */
+  readonly sockets: { readonly enrol: string; readonly auth: string; readonly sandbox: string };
+}): SandboxDriver {
+  const { settings, trustDomain } = options;
+  const { local } = settings.driver;
+  return new LocalDriver({
+    stateDirectory: settings.state_directory,
+    runtimeDirectory: dirname(options.controlDirectory),
+    files: { node: local.node_file, supervisor: local.supervisor_file, terminal: local.terminal_file },
+    settings: {
+      serviceCa: readFileSync(options.serviceCaFile, "utf8"),
+      authServerName: `auth.${trustDomain}`,
+      sandboxServerName: `sandbox.${trustDomain}`,
+      sockets: options.sockets,
+    },
+    uidRange: { first: local.first_uid, count: local.uid_count },
+    ...(local.egress_uid !== undefined && { egressUid: local.egress_uid }),
+  });
+}
+
+/** Opens Sandbox's database, takes the driver, and builds the module. */
+export async function openSandbox(options: {
+  readonly settings: z.output<z.ZodObject<typeof sandboxSettings>>;
+  readonly connection: ConnectionSettings;
+  readonly trustDomain: string;
+  readonly trust: TrustState;
+  readonly register: SubjectRegister;
+  readonly auth: Client<typeof AuthService>;
+  readonly policy: Client<typeof PolicyService>;
+  readonly driver: () => SandboxDriver;
+  readonly sockets: SandboxSockets;
+  readonly parts?: SandboxParts | undefined;
+  readonly logger: Logger;
+  readonly clock: () => number;
+}): Promise<OpenSandbox> {
+  const { settings, connection, logger, clock, parts } = options;
+  const migrations = new URL("../migrations", import.meta.url);
+  const pool = await openDatabase({ connection, service: "sandbox", migrations, logger });
+  const audit = new AuditLog({ database: pool, clock });
+  const store = new PostgresSandboxStore({ pool, audit });
+  const driver = parts?.driver === undefined ? options.driver() : parts.driver(options.driver);
+  const module = createSandboxModule({
+    store: parts?.store === undefined ? store : parts.store(store),
+    pool,
+    connection,
+    audit,
+    auth: options.auth,
+    policy: options.policy,
+    subjects: options.register,
+    trust: options.trust,
+    driver,
+    sockets: options.sockets,
+    logger,
+    trustDomain: options.trustDomain,
+    clock,
+    newId: randomUUID,
+    sweepIntervalMs: settings.sweep_interval_ms,
+  });
+  return {
+    module,
+    audit,
+    close: async () => {
+      await driver.close();
+      await store.close();
+      await audit.close();
+      await pool.close();
+    },
+  };
+}

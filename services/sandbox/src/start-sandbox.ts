@@ -1,0 +1,108 @@
+import { randomUUID } from "node:crypto";
+import { AuthService } from "@sandgate/api/auth";
+import { PolicyService } from "@sandgate/api/policy";
+import { toConnectionSettings } from "@sandgate/config";
+import { createServiceListeners, openTrust, type ServiceListeners } from "@sandgate/identity";
+import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
+import type { Checks, Logger } from "@sandgate/telemetry";
+import type { Registry } from "prom-client";
+import type * as z from "zod";
+import { createLocalDriver, openSandbox, type SandboxParts } from "./open-sandbox.ts";
+import type { sandboxConfig } from "./sandbox-config.ts";
+
+/** A started Sandbox. */
+export interface RunningSandbox {
+  readonly checks: Checks;
+  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[] };
+  stop(): Promise<void>;
+}
+
+/** Starts Sandbox as a program of its own. */
+export async function startSandbox(
+  config: z.output<typeof sandboxConfig>,
+  deps: {
+    readonly logger: Logger;
+    readonly registry: Registry;
+    readonly clock: () => number;
+    readonly parts?: SandboxParts;
+  },
+): Promise<RunningSandbox> {
+  const { logger, registry, clock } = deps;
+  const certificates = new FileCertificateStore({
+    caFiles: [config.tls.service_ca_file],
+    certificateFile: config.tls.certificate_file,
+    keyFile: config.tls.key_file,
+  });
+  const channelTo = (service: "auth" | "policy") =>
+    createGrpcChannel({
+      address: config.clients[service].address,
+      serverName: `${service}.${config.trust_domain}`,
+      certificates,
+    });
+  const authChannel = channelTo("auth");
+  const policyChannel = channelTo("policy");
+  const auth = createClient(AuthService, authChannel);
+  const view = openTrust({
+    client: auth,
+    clock,
+    onFault: (fault) => logger.warn({ err: fault }, "Auth's trust stream broke off"),
+  });
+  const listening = Promise.withResolvers<ServiceListeners>();
+  const sandbox = await openSandbox({
+    settings: config,
+    connection: toConnectionSettings(config.database),
+    trustDomain: config.trust_domain,
+    trust: view.trust,
+    register: view.register,
+    auth,
+    policy: createClient(PolicyService, policyChannel),
+    driver: () =>
+      createLocalDriver({
+        settings: config,
+        controlDirectory: config.directories.control,
+        serviceCaFile: config.tls.service_ca_file,
+        trustDomain: config.trust_domain,
+        sockets: { enrol: "enrol.sock", auth: "auth.sock", sandbox: "control.sock" },
+      }),
+    // the module is made before the listeners that carry it
+    sockets: {
+      open: async (sandboxId) => (await listening.promise).sockets.open(sandboxId),
+      close: async (sandboxId) => (await listening.promise).sockets.close(sandboxId),
+    },
+    parts: deps.parts,
+    logger,
+    clock,
+  });
+  const listeners = createServiceListeners({
+    services: sandbox.module.services,
+    trust: view.trust,
+    register: view.register,
+    trustDomain: config.trust_domain,
+    tls: config.tls,
+    edgeAddresses: config.listeners.edge.addresses,
+    mtlsAddresses: config.listeners.mtls.addresses,
+    sandboxSockets: { directory: config.directories.control, controlName: "control.sock" },
+    recordDenial: (_service, record) => sandbox.audit.record(record),
+    metrics: registry,
+    clock,
+    newId: randomUUID,
+    isServing: () => view.trust.isCurrent(),
+    onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
+  });
+  listening.resolve(listeners);
+  await sandbox.module.start();
+  const addresses = await listeners.start();
+  return {
+    checks: { ...sandbox.module.checks, trust: () => view.check() },
+    addresses,
+    stop: async () => {
+      await sandbox.module.stop();
+      await listeners.stop(2_000);
+      await view.stop();
+      await sandbox.close();
+      authChannel.close();
+      policyChannel.close();
+      certificates.close();
+    },
+  };
+}
