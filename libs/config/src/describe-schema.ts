@@ -47,7 +47,7 @@ function nameType(outer: z.core.$ZodType): string {
   const { def } = schema._zod;
   switch (def.type) {
     case "number":
-      return "format" in schema._zod.bag && String(schema._zod.bag.format).includes("int") ? "integer" : "number";
+      return "format" in def && String(def.format).includes("int") ? "integer" : "number";
     case "enum":
       return Object.values(def.entries).join(" | ");
     case "literal":
