@@ -1,6 +1,13 @@
 import { AuthService } from "@sandgate/api/auth";
 import type { AuditLog } from "@sandgate/audit";
-import { followTrust, RemoteSubjectRegister, type SubjectRegister, TrustState } from "@sandgate/identity";
+import {
+  createDenialRecorder,
+  followTrust,
+  RemoteSubjectRegister,
+  type SandboxSockets,
+  type SubjectRegister,
+  TrustState,
+} from "@sandgate/identity";
 import type { CertificateAuthority } from "@sandgate/pki/authority";
 import { type ConnectionSettings, type Listener, listen, type Pool } from "@sandgate/postgres";
 import { implement, type ServiceImplementation } from "@sandgate/rpc";
@@ -23,7 +30,6 @@ import { retireSandbox } from "./handlers/retire-sandbox.ts";
 import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
 import { watchTrust } from "./handlers/watch-trust.ts";
 import type { SigningKeys } from "./keys/signing-keys.ts";
-import type { SandboxSockets } from "./sandbox-sockets.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
@@ -73,6 +79,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     clock,
     onFault: (fault) => logger.warn({ err: fault }, "the change log of trust could not be read"),
   });
+  const recordDenial = createDenialRecorder({ record: (record) => audit.record(record), clock });
   const issuer = new CredentialIssuer({
     authority: deps.sandboxAuthority,
     keys,
@@ -85,9 +92,9 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     registerSandbox: registerSandbox({ store, feed, sockets, clock }),
     retireSandbox: retireSandbox({ store, feed, sockets, clock }),
     createBootstrapCredential: createBootstrapCredential({ store, keys, trustDomain, clock, newTokenId }),
-    issueSandboxToken: issueSandboxToken({ store, issuer, feed, audit, clock }),
-    refreshSandboxToken: refreshSandboxToken({ store, issuer, feed, audit, clock }),
-    rejoinSandbox: rejoinSandbox({ store, issuer, feed, audit, clock }),
+    issueSandboxToken: issueSandboxToken({ store, issuer, feed, recordDenial, clock }),
+    refreshSandboxToken: refreshSandboxToken({ store, issuer, feed, recordDenial, clock }),
+    rejoinSandbox: rejoinSandbox({ store, issuer, feed, recordDenial, clock }),
     issueEgressToken: issueEgressToken({ keys, audit, trustDomain, lifeMs: deps.lives.egressMs, clock, newTokenId }),
     revokeSandbox: revokeSandbox({ store, feed, clock }),
     resolveSandbox: resolveSandbox({ store }),

@@ -1,5 +1,4 @@
 import type { AuthService } from "@sandgate/api/auth";
-import type { AuditLog } from "@sandgate/audit";
 import { sandboxScopeOf } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
@@ -8,7 +7,7 @@ import type { EnrolmentDecision } from "../domain/enrolment.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { recordRefusal } from "./record-refusal.ts";
+import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 import { requireSandboxPrincipal } from "./require-sandbox-principal.ts";
 
 /** AuthService.IssueSandboxToken: binds a supervisor's key to its incarnation, for a bootstrap credential that it uses up. */
@@ -16,7 +15,7 @@ export function issueSandboxToken(deps: {
   readonly store: Pick<AuthStore, "enrol">;
   readonly issuer: CredentialIssuer;
   readonly feed: Pick<TrustFeed, "reached">;
-  readonly audit: Pick<AuditLog, "record">;
+  readonly recordDenial: DenialRecorder;
   readonly clock: () => number;
 }): Handler<typeof AuthService.method.issueSandboxToken> {
   return async (request, call) => {
@@ -29,7 +28,7 @@ export function issueSandboxToken(deps: {
       deps.clock(),
       actorOfCall(call),
     );
-    if (decision !== "enrol") throw await recordRefusal(deps.audit, call, scope, refusalOf(decision));
+    if (decision !== "enrol") throw await recordRefusal(deps.recordDenial, call, scope, refusalOf(decision));
     const credentials = await deps.issuer.credentialsOf(session);
     // whoever kept the sandbox without its key must have forgotten it when the supervisor comes with the new certificate
     await deps.feed.reached(sequence);

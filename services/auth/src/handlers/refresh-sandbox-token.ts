@@ -1,12 +1,11 @@
 import type { AuthService } from "@sandgate/api/auth";
-import type { AuditLog } from "@sandgate/audit";
 import { peerKey, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
 import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { recordRefusal } from "./record-refusal.ts";
+import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 import { requireSandboxPrincipal } from "./require-sandbox-principal.ts";
 
 /** AuthService.RefreshSandboxToken: new credentials for the same key. They are made first; only then is the old token superseded. */
@@ -14,7 +13,7 @@ export function refreshSandboxToken(deps: {
   readonly store: Pick<AuthStore, "findEnrolledKey" | "refresh">;
   readonly issuer: CredentialIssuer;
   readonly feed: Pick<TrustFeed, "reached">;
-  readonly audit: Pick<AuditLog, "record">;
+  readonly recordDenial: DenialRecorder;
   readonly clock: () => number;
 }): Handler<typeof AuthService.method.refreshSandboxToken> {
   return async (_request, call) => {
@@ -22,7 +21,7 @@ export function refreshSandboxToken(deps: {
     const principal = requireSandboxPrincipal(call, "session");
     const refuse = () =>
       recordRefusal(
-        deps.audit,
+        deps.recordDenial,
         call,
         scope,
         new ServiceError("CREDENTIAL_REVOKED", "the token is revoked or replaced"),

@@ -1,7 +1,7 @@
 import type { AuthService } from "@sandgate/api/auth";
+import type { SandboxSockets } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { findRegistrationFault, type Registration, type RegistrationDecision } from "../domain/registration.ts";
-import type { SandboxSockets } from "../sandbox-sockets.ts";
 import { toSandboxSubject } from "../store/auth-rows.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";

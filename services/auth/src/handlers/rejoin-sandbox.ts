@@ -1,13 +1,12 @@
 import { randomBytes } from "node:crypto";
 import type { AuthService, RejoinSandboxRequest } from "@sandgate/api/auth";
-import type { AuditLog } from "@sandgate/audit";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
 import { isRejoinProof } from "../credentials/rejoin-proof.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { recordRefusal } from "./record-refusal.ts";
+import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 
 /** So long a supervisor may take for its proof, in milliseconds. */
 const PROOF_MS = 10_000;
@@ -22,7 +21,7 @@ export function rejoinSandbox(deps: {
   readonly store: Pick<AuthStore, "findEnrolledKey" | "rejoin">;
   readonly issuer: CredentialIssuer;
   readonly feed: Pick<TrustFeed, "reached">;
-  readonly audit: Pick<AuditLog, "record">;
+  readonly recordDenial: DenialRecorder;
   readonly clock: () => number;
   /** Default 10 seconds. */
   readonly proofTimeoutMs?: number;
@@ -40,7 +39,7 @@ export function rejoinSandbox(deps: {
 
       const enrolled = await deps.store.findEnrolledKey(sandboxId);
       const about = { sandboxId, organizationId: enrolled?.organizationId ?? "" };
-      const refuse = (error: ServiceError) => recordRefusal(deps.audit, call, about, error);
+      const refuse = (error: ServiceError) => recordRefusal(deps.recordDenial, call, about, error);
       if (!isRejoinProof(enrolled?.publicKeyDer, { sandboxId, challenge, signature: proof.signature }) || !enrolled)
         throw await refuse(notProved());
       const holder = { sandboxId, organizationId: enrolled.organizationId, incarnation: enrolled.incarnation };

@@ -1,6 +1,6 @@
 import type { AuthService } from "@sandgate/api/auth";
+import type { SandboxSockets } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
-import type { SandboxSockets } from "../sandbox-sockets.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
