@@ -1,0 +1,26 @@
+import type { Listener, Role } from "@sandgate/api/options";
+import type { Channel } from "@sandgate/rpc";
+
+/** Who somebody is, as far as the rules of access care. */
+export type Identity =
+  | { readonly kind: "nobody" }
+  /** Somebody whose credential is bad: every method that would look at it refuses with this reason. */
+  | { readonly kind: "impostor"; readonly reason: string }
+  /** Somebody whom TLS does not let in. */
+  | { readonly kind: "outsider" }
+  | { readonly kind: "user"; readonly role: Role; readonly organization: "own" | "other" }
+  /** A service, and the user that it says it calls for. */
+  | { readonly kind: "service"; readonly service: string; readonly caller?: Extract<Identity, { kind: "user" }> }
+  | { readonly kind: "sandbox"; readonly which: "own" | "other"; readonly credential: "session" | "bootstrap" };
+
+/** Somebody at one listener with certain credentials. */
+export interface Attacker {
+  readonly name: string;
+  readonly listener: Listener;
+  readonly identity: Identity;
+  /** Whether its connection was opened with a sandbox's certificate. */
+  readonly onSandboxConnection: boolean;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The way to the program that has this service. */
+  channelTo(serviceTypeName: string): Channel;
+}

@@ -1,0 +1,69 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { type Access, PrincipalKind, SandboxCredential } from "@sandgate/api/options";
+import { readAccess } from "@sandgate/rpc";
+import type { Attacker, Identity } from "./attacker.ts";
+
+/**
+ * What must become of a call about the sandbox "own", by the access option alone: "OK" or the reason of the refusal. It is
+ * written from the design, not from the pipeline: first where the method exists, then which peer, whose credential, which
+ * principal, which sandbox.
+ */
+export function expectedOutcome(method: DescMethod, attacker: Attacker): string {
+  const access = readAccess(method);
+  const { identity } = attacker;
+  if (identity.kind === "outsider") return "UNAVAILABLE";
+  if (!access.listeners.includes(attacker.listener)) return "METHOD_NOT_FOUND";
+  const peer = refusalOfPeer(access, attacker);
+  if (peer !== undefined) return peer;
+  switch (identity.kind) {
+    case "impostor":
+      return identity.reason;
+    case "service":
+      return mayForward(access, identity.service) ? outcomeForward(access, identity.caller) : "OK";
+    case "nobody":
+      return access.principals.includes(PrincipalKind.ANONYMOUS) ? "OK" : "CREDENTIAL_MISSING";
+    case "user":
+      return outcomeOfUser(access, identity);
+    case "sandbox":
+      return outcomeOfSandbox(access, identity, method);
+  }
+}
+
+function refusalOfPeer(access: Access, attacker: Attacker): string | undefined {
+  const { identity } = attacker;
+  if (identity.kind === "service")
+    return access.peers.some(({ service }) => service === identity.service) ? undefined : "PEER_NOT_ALLOWED";
+  if (attacker.onSandboxConnection) {
+    // a certificate that is not trusted any more is refused before anything else is asked
+    if (identity.kind === "impostor" && identity.reason === "CREDENTIAL_REVOKED") return identity.reason;
+    return access.principals.includes(PrincipalKind.SANDBOX) ? undefined : "PEER_NOT_ALLOWED";
+  }
+  return access.principals.length > 0 ? undefined : "PEER_NOT_ALLOWED";
+}
+
+function mayForward(access: Access, service: string): boolean {
+  return access.peers.some((rule) => rule.service === service && rule.mayForward);
+}
+
+function outcomeForward(access: Access, caller: Extract<Identity, { kind: "user" }> | undefined): string {
+  return caller === undefined ? "CREDENTIAL_MISSING" : outcomeOfUser(access, caller);
+}
+
+function outcomeOfUser(access: Access, user: Extract<Identity, { kind: "user" }>): string {
+  if (!access.principals.includes(PrincipalKind.USER)) return "PRINCIPAL_NOT_ALLOWED";
+  if (user.role < access.minimumRole) return "ROLE_TOO_LOW";
+  return user.organization === "other" && isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : "OK";
+}
+
+function outcomeOfSandbox(access: Access, sandbox: Extract<Identity, { kind: "sandbox" }>, method: DescMethod): string {
+  // a bootstrap token is looked at on IssueSandboxToken alone; anywhere else it is no credential of ours
+  if (sandbox.credential === "bootstrap" && method.name !== "IssueSandboxToken") return "CREDENTIAL_REJECTED";
+  if (!access.principals.includes(PrincipalKind.SANDBOX)) return "PRINCIPAL_NOT_ALLOWED";
+  const wanted = access.sandboxCredential === SandboxCredential.BOOTSTRAP ? "bootstrap" : "session";
+  if (sandbox.credential !== wanted) return "PRINCIPAL_NOT_ALLOWED";
+  return sandbox.which === "other" && isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : "OK";
+}
+
+function isAboutOneSandbox(access: Access): boolean {
+  return access.sandbox.case === "sandboxIdField" || access.sandbox.case === "sandboxNameField";
+}

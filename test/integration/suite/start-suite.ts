@@ -1,0 +1,155 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
+import { createLogger, createMetrics } from "@sandgate/telemetry";
+import { createThrowAwayDatabase } from "@sandgate/testing";
+import { allInOneConfig } from "../../../services/all-in-one/src/all-in-one-config.ts";
+import { startAllInOne } from "../../../services/all-in-one/src/start-all-in-one.ts";
+import { authConfig } from "../../../services/auth/src/auth-config.ts";
+import { startAuth } from "../../../services/auth/src/start-auth.ts";
+import { policyConfig } from "../../../services/policy/src/policy-config.ts";
+import { startPolicy } from "../../../services/policy/src/start-policy.ts";
+import { sandboxConfig } from "../../../services/sandbox/src/sandbox-config.ts";
+import { startSandbox } from "../../../services/sandbox/src/start-sandbox.ts";
+import { RecordingDriver } from "./recording-driver.ts";
+
+/** How the services run. */
+export type Topology = "all in one" | "over mutual TLS";
+
+export const topologies: readonly Topology[] = ["all in one", "over mutual TLS"];
+
+export const trustDomain = "sandgate.test";
+
+/** The users that every suite knows. */
+export const users = {
+  viewer: "11111111-0000-4000-8000-000000000001",
+  operator: "11111111-0000-4000-8000-000000000002",
+  admin: "11111111-0000-4000-8000-000000000003",
+  foreignAdmin: "11111111-0000-4000-8000-000000000004",
+} as const;
+
+export const organizations = {
+  own: "5f0e9c1e-0000-4000-8000-000000000001",
+  other: "5f0e9c1e-0000-4000-8000-000000000002",
+} as const;
+
+/** One of the control plane's services. */
+export type ServiceName = "auth" | "sandbox" | "policy";
+
+/** A running control plane with real databases, certificates and listeners; its driver starts nothing. */
+export interface TestSuite {
+  readonly topology: Topology;
+  readonly pki: DevelopmentPki;
+  /** PEM of the authority of service certificates. */
+  readonly serviceCa: string;
+  /** Where Auth keeps its signing keys. */
+  readonly keyDirectory: string;
+  readonly driver: RecordingDriver;
+  address(service: ServiceName, listener: "edge" | "mtls"): string;
+  /** A socket in a sandbox's own directory, as its supervisor would dial it. */
+  socket(service: ServiceName, sandboxId: string, listener: "enrol" | "control"): string;
+  stop(): Promise<void>;
+}
+
+/** Starts a control plane in this process. */
+export async function startSuite(topology: Topology): Promise<TestSuite> {
+  const directory = await mkdtemp(join(tmpdir(), "sg-"));
+  const pki = await createDevelopmentPki({
+    directory: join(directory, "pki"),
+    trustDomain,
+    operatorUserId: users.operator,
+  });
+  const database = await createThrowAwayDatabase({ services: ["auth", "sandbox", "policy"] });
+  const control = join(directory, "r", "control");
+  const driver = new RecordingDriver({ controlRoot: control });
+  const keyDirectory = join(directory, "keys");
+  const { host, port, database: name, user } = database.connection;
+
+  const common = (service: ServiceName | "all-in-one") => ({
+    mode: "development" as const,
+    trust_domain: trustDomain,
+    admin: { port: 0 },
+    tls: {
+      certificate_file: pki.services[service].certificateFile,
+      key_file: pki.services[service].keyFile,
+      service_ca_file: pki.serviceAuthority.certificateFile,
+      sandbox_ca_file: pki.sandboxAuthority.certificateFile,
+      operator_ca_file: pki.operatorAuthority.certificateFile,
+    },
+    listeners: { edge: { addresses: ["127.0.0.1:0"] }, mtls: { addresses: ["127.0.0.1:0"] } },
+    database: { host, port, database: name, user },
+  });
+  const authSettings = {
+    key_directory: keyDirectory,
+    sandbox_ca: {
+      certificate_file: pki.sandboxAuthority.certificateFile,
+      key_file: pki.sandboxAuthority.keyFile,
+    },
+    operators: [
+      { id: users.viewer, name: "viewer", role: "viewer" as const, organization_id: organizations.own },
+      { id: users.operator, name: "operator", role: "operator" as const, organization_id: organizations.own },
+      { id: users.admin, name: "admin", role: "admin" as const, organization_id: organizations.own },
+      { id: users.foreignAdmin, name: "foreign", role: "admin" as const, organization_id: organizations.other },
+    ].map((user) => ({ ...user, organization_name: user.organization_id })),
+  };
+  const anyFile = pki.serviceAuthority.certificateFile; // the recording driver looks at none of these
+  const sandboxSettings = {
+    state_directory: join(directory, "state"),
+    driver: { local: { node_file: anyFile, supervisor_file: anyFile, terminal_file: anyFile } },
+  };
+  const directories = { control, egress: join(directory, "r", "egress") };
+  const deps = () => ({
+    logger: createLogger({ service: "test", level: "error" }),
+    registry: createMetrics(),
+    clock: Date.now,
+  });
+  const parts = { driver: () => driver };
+
+  const running: { stop(): Promise<void> }[] = [];
+  const addresses = new Map<string, { readonly edge: readonly string[]; readonly mtls: readonly string[] }>();
+  if (topology === "all in one") {
+    const config = allInOneConfig.parse({ ...common("all-in-one"), directories, ...authSettings, ...sandboxSettings });
+    const suite = await startAllInOne(config, { ...deps(), parts });
+    running.push(suite);
+    for (const service of ["auth", "sandbox", "policy"]) addresses.set(service, suite.addresses);
+  } else {
+    const auth = await startAuth(
+      authConfig.parse({ ...common("auth"), directories: { control }, ...authSettings }),
+      deps(),
+    );
+    running.unshift(auth);
+    const authClient = { address: auth.addresses.mtls[0] };
+    const policy = await startPolicy(policyConfig.parse({ ...common("policy"), clients: { auth: authClient } }), deps());
+    running.unshift(policy);
+    const clients = { auth: authClient, policy: { address: policy.addresses.mtls[0] } };
+    const sandbox = await startSandbox(
+      sandboxConfig.parse({ ...common("sandbox"), directories, clients, ...sandboxSettings }),
+      { ...deps(), parts },
+    );
+    running.unshift(sandbox);
+    addresses.set("auth", auth.addresses).set("policy", policy.addresses).set("sandbox", sandbox.addresses);
+  }
+
+  return {
+    topology,
+    pki,
+    serviceCa: await readFile(pki.serviceAuthority.certificateFile, "utf8"),
+    keyDirectory,
+    driver,
+    address: (service, listener) => {
+      const [address] = addresses.get(service)?.[listener] ?? [];
+      if (address === undefined) throw new Error(`${service} has no ${listener} listener`);
+      return address;
+    },
+    socket: (service, sandboxId, listener) => {
+      const own = service === "auth" && topology !== "all in one" ? "auth.sock" : "control.sock";
+      return `unix:${join(control, sandboxId, listener === "enrol" ? "enrol.sock" : own)}`;
+    },
+    stop: async () => {
+      for (const part of running) await part.stop();
+      await database.drop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
