@@ -101,7 +101,6 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("--max-file-size <bytes>", "size of one file", count)
     .option("--no-wait", "do not wait until it is READY")
     .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)
-    .passThroughOptions()
     .action(
       action<[string | undefined, string[]], CreateOptions>(runner, async (context, [name, words], options) =>
         (await import("./commands/create.ts")).createSandbox(context, name, words, options),
@@ -237,7 +236,6 @@ export function createCommandTree(runner: Runner, version: string): Command {
       collect,
       [],
     )
-    .option("--development-origin-ca <file>", "trust this authority for such destinations")
     .option("--timeout <duration>", "give up after this long", duration, 60_000)
     .action(
       action<[], UpOptions>(runner, async (context, _, options) =>

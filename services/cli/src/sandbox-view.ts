@@ -30,7 +30,7 @@ export function coloredPhase(output: Output, phase: Phase): string {
 
 /** Prints a sandbox for people. */
 export function printSandbox(output: Output, sandbox: Sandbox): void {
-  const field = (name: string, value: string) => output.line(`${output.colors.dim(name.padEnd(12))}${value}`);
+  const field = (name: string, value: string) => output.line(`${output.colors.dim(name.padEnd(14))}${value}`);
   output.line(`${output.colors.bold(escapeLine(sandbox.name))}  ${coloredPhase(output, sandbox.phase)}`);
   field("id", sandbox.id);
   field("identity", sandbox.spiffeId);

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type Sandbox, SandboxSchema, SandboxService } from "@sandgate/api/sandbox";
 import type { CommandContext } from "../command-context.ts";
-import { usageFailure } from "../command-failure.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { messageJson } from "../message-json.ts";
 import { printSandbox } from "../sandbox-view.ts";
@@ -31,8 +30,6 @@ export async function createSandbox(
   command: readonly string[],
   options: CreateOptions,
 ): Promise<number> {
-  if (name === "--")
-    throw usageFailure("a sandbox with a main process needs a name", "write `sandgate create NAME -- COMMAND`");
   const policy = await readRequestedPolicy({ allow: options.allow, file: options.policy });
   const connection = new SuiteConnection(context.clientFile());
   const client = connection.client("sandbox", SandboxService);
@@ -41,7 +38,7 @@ export async function createSandbox(
       requestId: randomUUID(),
       name: name ?? "",
       spec: {
-        command: command[0] === "--" ? command.slice(1) : [...command],
+        command: [...command],
         environment: parseEnvironmentPairs(options.env),
         limits: {
           processes: options.maxProcesses ?? 0,

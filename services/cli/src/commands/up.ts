@@ -18,7 +18,6 @@ export interface UpOptions {
   readonly mtlsPort?: number;
   readonly databaseUrlFile?: string;
   readonly developmentOrigin: readonly string[];
-  readonly developmentOriginCa?: string;
   readonly timeout: number;
 }
 
@@ -35,8 +34,6 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
     preferredPorts: preferredPortsOf(options.directory),
     databaseUrlFile: options.databaseUrlFile === undefined ? undefined : resolve(options.databaseUrlFile),
     developmentOrigins: origins,
-    developmentOriginCaFile:
-      options.developmentOriginCa === undefined ? undefined : resolve(options.developmentOriginCa),
     timeoutMs: options.timeout,
   });
   const tookMs = performance.now() - startedAt;
@@ -78,12 +75,12 @@ function announce(context: CommandContext, suite: StartedSuite, tookMs: number):
 /** HOST:PORT=ADDRESS:PORT. */
 function parseDevelopmentOrigin(text: string): DevelopmentOrigin {
   const match = /^([a-z0-9.-]+):(\d{1,5})=(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
-  const [, host = "", port = "", ipv6, ipv4 = "", addressPort = ""] = match ?? [];
+  const [, host = "", port = "", ipv6, ipv4 = "", targetPort = ""] = match ?? [];
   const address = ipv6 ?? ipv4;
   if (match === null || isIP(address) === 0)
     throw usageFailure(
       "--development-origin takes HOST:PORT=ADDRESS:PORT",
       "write it as in --development-origin api.example:443=127.0.0.1:8443",
     );
-  return { host, port: Number(port), address, addressPort: Number(addressPort) };
+  return { host, port: Number(port), address, target_port: Number(targetPort) };
 }

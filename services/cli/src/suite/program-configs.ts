@@ -11,7 +11,7 @@ export interface DevelopmentOrigin {
   readonly host: string;
   readonly port: number;
   readonly address: string;
-  readonly addressPort: number;
+  readonly target_port: number;
 }
 
 /** What the configuration of a suite on one machine depends on. */
@@ -22,16 +22,60 @@ export interface ConfigContext {
   readonly database: DatabaseConfig;
   readonly node: string;
   readonly supervisor: string;
+  /** The supervisor's native module for terminals. */
+  readonly terminal: string;
   /** The proxy's own user, where we are root. */
   readonly proxyUser: Owner | undefined;
   readonly developmentOrigins: readonly DevelopmentOrigin[];
-  readonly developmentOriginCaFile: string | undefined;
 }
 
 /** The configuration of each program, as its schema has it. */
 export function programConfigs(context: ConfigContext): Readonly<Record<ProgramName, object>> {
-  const { directories, suite, pki } = context;
-  const common = (name: ProgramName) => ({
+  const { directories, suite } = context;
+  const sockets = { control: join(directories.runtime, "control"), egress: join(directories.runtime, "egress") };
+  const { database } = context;
+  return {
+    auth: {
+      ...common(context, "auth"),
+      ...listening(suite, "auth"),
+      database,
+      directories: { control: sockets.control },
+      ...authSettings(context, "auth"),
+    },
+    policy: {
+      ...common(context, "policy"),
+      ...listening(suite, "policy"),
+      database,
+      clients: clients(suite, ["auth"]),
+    },
+    sandbox: {
+      ...common(context, "sandbox"),
+      ...listening(suite, "sandbox"),
+      database,
+      clients: clients(suite, ["auth", "policy"]),
+      directories: sockets,
+      ...sandboxSettings(context),
+    },
+    "all-in-one": {
+      ...common(context, "all-in-one"),
+      ...listening(suite, "all-in-one"),
+      database,
+      directories: sockets,
+      ...authSettings(context, "all-in-one"),
+      ...sandboxSettings(context),
+    },
+    "egress-proxy": {
+      ...common(context, "egress-proxy"),
+      clients: clients(suite, ["auth", "policy"]),
+      directories: { egress: sockets.egress },
+      ...(context.developmentOrigins.length === 0 ? {} : { development: { origins: context.developmentOrigins } }),
+    },
+  };
+}
+
+function common({ suite, pki }: ConfigContext, name: ProgramName): object {
+  return {
+    // its certificates come from authorities whose keys lie beside them, which no production suite may have
     mode: "development",
     trust_domain: suite.trustDomain,
     admin: { port: suite.ports[`${name}.admin`] ?? 0 },
@@ -42,13 +86,51 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
       sandbox_ca_file: pki.sandboxAuthority.certificateFile,
       operator_ca_file: pki.operatorAuthority.certificateFile,
     },
-    directories: { control: join(directories.runtime, "control"), egress: join(directories.runtime, "egress") },
-  });
-  return {
-    auth: common("auth"),
-    sandbox: common("sandbox"),
-    policy: common("policy"),
-    "egress-proxy": common("egress-proxy"),
-    "all-in-one": common("all-in-one"),
   };
+}
+
+function listening(suite: SuiteFile, name: ProgramName): object {
+  const addresses = (listener: string) => [loopback(suite.ports[`${name}.${listener}`])];
+  return { listeners: { edge: { addresses: addresses("edge") }, mtls: { addresses: addresses("mtls") } } };
+}
+
+function clients(suite: SuiteFile, services: readonly ("auth" | "policy")[]): object {
+  const addressOf = (service: "auth" | "policy") =>
+    loopback(suite.ports[`${suite.topology === "all-in-one" ? "all-in-one" : service}.mtls`]);
+  return Object.fromEntries(services.map((service) => [service, { address: addressOf(service) }]));
+}
+
+function authSettings({ directories, suite, pki }: ConfigContext, name: "auth" | "all-in-one"): object {
+  return {
+    key_directory: join(directories.state, "keys"),
+    sandbox_ca: { certificate_file: pki.sandboxAuthority.certificateFile, key_file: pki.sandboxAuthority.keyFile },
+    operators: [
+      {
+        id: suite.operatorUserId,
+        name: "operator",
+        organization_id: suite.organizationId,
+        organization_name: "local",
+        role: "admin",
+      },
+    ],
+    jwks: { address: loopback(suite.ports[`${name}.jwks`]) },
+  };
+}
+
+function sandboxSettings({ directories, node, supervisor, terminal, proxyUser }: ConfigContext): object {
+  return {
+    state_directory: directories.state,
+    driver: {
+      local: {
+        node_file: node,
+        supervisor_file: supervisor,
+        terminal_file: terminal,
+        ...(proxyUser === undefined ? {} : { egress_uid: proxyUser.uid }),
+      },
+    },
+  };
+}
+
+function loopback(port: number | undefined): string {
+  return `127.0.0.1:${port ?? 0}`;
 }

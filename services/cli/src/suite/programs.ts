@@ -8,17 +8,18 @@ import { makeDirectory } from "./whole-file.ts";
 /** The programs that `up` starts. */
 export type ProgramName = "all-in-one" | "auth" | "sandbox" | "policy" | "egress-proxy";
 
-const bundles: Readonly<Record<ProgramName | "supervisor", URL>> = {
+const bundles: Readonly<Record<ProgramName | "supervisor" | "terminal", URL>> = {
   "all-in-one": new URL("../../../../dist/all-in-one.mjs", import.meta.url),
   auth: new URL("../../../../dist/auth.mjs", import.meta.url),
   sandbox: new URL("../../../../dist/sandbox.mjs", import.meta.url),
   policy: new URL("../../../../dist/policy.mjs", import.meta.url),
   "egress-proxy": new URL("../../../../dist/egress-proxy.mjs", import.meta.url),
   supervisor: new URL("../../../../dist/supervisor.mjs", import.meta.url),
+  terminal: new URL("../../../../dist/pty.node", import.meta.url),
 };
 
 /** The path of a program's bundle. Refuses when it was not built. */
-export function locateProgram(name: ProgramName | "supervisor"): string {
+export function locateProgram(name: ProgramName | "supervisor" | "terminal"): string {
   const path = fileURLToPath(bundles[name]);
   if (existsSync(path)) return path;
   throw new CommandFailure({

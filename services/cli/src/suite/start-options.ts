@@ -16,7 +16,6 @@ export function startOptionsOf(context: CommandContext): StartOptions {
     databaseUrlFile: undefined,
     databaseUrl: context.environment.databaseUrl,
     developmentOrigins: [],
-    developmentOriginCaFile: undefined,
     timeoutMs: 60_000,
     signal: context.interruptions.signal,
     onStep: (step, tookMs) => {

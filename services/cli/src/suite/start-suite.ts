@@ -41,7 +41,6 @@ export interface StartOptions {
   readonly databaseUrlFile: string | undefined;
   readonly databaseUrl: string | undefined;
   readonly developmentOrigins: readonly DevelopmentOrigin[];
-  readonly developmentOriginCaFile: string | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   /** Told what is being done, and what was. */
@@ -146,10 +145,10 @@ async function startMissing(context: {
       pki,
       database,
       node,
-      supervisor: everyone(locateProgram("supervisor")),
+      supervisor: locateProgram("supervisor"),
+      terminal: locateProgram("terminal"),
       proxyUser: root ? proxyUser : undefined,
       developmentOrigins: options.developmentOrigins,
-      developmentOriginCaFile: options.developmentOriginCaFile,
     });
     const launched = programs
       .filter((name) => !context.running.some((process) => process.name === name))
@@ -218,7 +217,16 @@ async function isComplete(
 }
 
 function listenersOf(name: ProgramName): readonly string[] {
-  return name === "egress-proxy" ? ["admin"] : ["edge", "mtls", "admin"];
+  switch (name) {
+    case "egress-proxy":
+      return ["admin"];
+    case "auth":
+    case "all-in-one":
+      return ["edge", "mtls", "admin", "jwks"];
+    case "sandbox":
+    case "policy":
+      return ["edge", "mtls", "admin"];
+  }
 }
 
 /** Gives every listener a port: the one asked for, the one it had, a preferred one that is free, or any free one. */
