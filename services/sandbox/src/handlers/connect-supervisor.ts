@@ -42,19 +42,23 @@ export function connectSupervisor(
     const onAbort = () => session.close();
     call.signal.addEventListener("abort", onAbort);
     const pinging = setInterval(() => ping(deps, session), deps.pingIntervalMs);
-    try {
-      if (call.signal.aborted) session.close();
-      else deps.sessions.open(session);
-      deps.reconciler.poke(scope.sandboxId);
-      const reading = readStatus(deps, session, scope, call, incoming);
-      for await (const command of session.commands()) yield { command };
-      await reading;
-      throw session.closed.reason;
-    } finally {
+    // not in `finally`: a supervisor that reads nothing holds the stream up in `yield`
+    session.closed.addEventListener("abort", () => {
       clearInterval(pinging);
       call.signal.removeEventListener("abort", onAbort);
       deps.sessions.remove(session);
       deps.reconciler.poke(scope.sandboxId);
+      call.end(session.closed.reason);
+    });
+    try {
+      if (call.signal.aborted) session.close();
+      else deps.sessions.open(session);
+      deps.reconciler.poke(scope.sandboxId);
+      void readStatus(deps, session, scope, call, incoming);
+      for await (const command of session.commands()) yield { command };
+      throw session.closed.reason;
+    } finally {
+      session.close();
     }
   };
 }
@@ -77,7 +81,7 @@ function ping(deps: ConnectSupervisorDeps, session: SupervisorSession): void {
   else session.send({ case: "ping", value: {} });
 }
 
-/** Takes in what the supervisor tells until the session is over; its failure ends the session. */
+/** Takes in what the supervisor tells until the session is over; what is wrong with it ends the session. Never throws. */
 async function readStatus(
   deps: ConnectSupervisorDeps,
   session: SupervisorSession,

@@ -63,6 +63,7 @@ export function runAction(
 
 async function provision(deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
   await within("provision", "its directories could not be made", () => deps.driver.prepare(row.id));
+  deps.machine.notePrepared(row.id);
   return register(deps, row);
 }
 
@@ -82,6 +83,7 @@ async function launch(deps: ActionDeps, row: SandboxRecord, onPolicyStored: () =
     }),
     startSupervisor(deps, row),
   ]);
+  if (policy.status === "rejected" || start.status === "rejected") deps.machine.noteInterrupted(row.id);
   if (policy.status === "rejected") throw policy.reason;
   if (start.status === "rejected") throw start.reason;
   return { ...policy.value, ...start.value };
@@ -98,7 +100,8 @@ async function setFirstPolicy(deps: ActionDeps, row: SandboxRecord): Promise<Lea
 
 async function startSupervisor(deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
   const { id: sandboxId, incarnation } = row;
-  if (deps.machine.isRunning(sandboxId, incarnation)) return {};
+  // a second credential would make the first worthless, which a running supervisor may be about to use
+  if (await deps.machine.look(sandboxId, incarnation)) return {};
   const [{ token }, { gaps }] = await Promise.all([
     within("enrol", "it got no credential to enrol with", () =>
       deps.auth.createBootstrapCredential({ sandboxId, incarnation }),

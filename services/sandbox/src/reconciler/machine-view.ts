@@ -11,6 +11,8 @@ interface Sighting {
 export class MachineView {
   readonly #driver: Pick<SandboxDriver, "list">;
   readonly #sightings = new Map<string, Sighting>();
+  /** Sandboxes whose directories this process made and which it alone can have started. */
+  readonly #own = new Set<string>();
   #order = 0;
   #looking: Promise<readonly DriverSandbox[]> | undefined;
 
@@ -39,6 +41,23 @@ export class MachineView {
     return this.#sightings.get(sandboxId)?.running === true;
   }
 
+  /** Whether that incarnation runs, with a look at the machine unless only this process can have started it. */
+  async look(sandboxId: string, incarnation: bigint): Promise<boolean> {
+    if (this.isRunning(sandboxId, incarnation)) return true;
+    if (this.#own.has(sandboxId)) return false;
+    await this.refresh();
+    return this.isRunning(sandboxId, incarnation);
+  }
+
+  notePrepared(sandboxId: string): void {
+    this.#own.add(sandboxId);
+  }
+
+  /** Somebody else may have to go on with it. */
+  noteInterrupted(sandboxId: string): void {
+    this.#own.delete(sandboxId);
+  }
+
   noteStarted(sandboxId: string, incarnation: bigint): void {
     this.#note(sandboxId, incarnation, true);
   }
@@ -49,6 +68,7 @@ export class MachineView {
 
   #note(sandboxId: string, incarnation: bigint | undefined, running: boolean): void {
     this.#order += 1;
+    this.#own.delete(sandboxId);
     this.#sightings.set(sandboxId, { incarnation, running, order: this.#order });
   }
 

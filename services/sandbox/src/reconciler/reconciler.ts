@@ -1,11 +1,18 @@
 import type { SubjectRegister, TrustState } from "@sandgate/identity";
 import { isTrusted } from "@sandgate/identity";
 import { ServiceError } from "@sandgate/rpc";
-import { background, type Logger } from "@sandgate/telemetry";
-import { createFailure, nextStep, type Observation, type Patience, type Step } from "../domain/next-step.ts";
+import type { Logger } from "@sandgate/telemetry";
+import {
+  createFailure,
+  findMissing,
+  nextStep,
+  type Observation,
+  type Patience,
+  type Step,
+} from "../domain/next-step.ts";
 import { isOver } from "../domain/phase.ts";
 import type { SandboxRecord } from "../domain/sandbox-record.ts";
-import type { LifecycleEvent, SandboxLedger } from "../store/sandbox-store.ts";
+import type { SandboxLedger } from "../store/sandbox-store.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
 import { type ActionDeps, type Learned, runAction } from "./actions.ts";
 import { Addressable } from "./addressable.ts";
@@ -222,6 +229,7 @@ export class Reconciler {
     try {
       let learned: Learned = {};
       let row = await ledger.get(sandboxId);
+      if (row === undefined) this.#addressable.announce(sandboxId);
       for (let steps = 0; row !== undefined && steps < maximumSteps && !this.#stopping.signal.aborted; steps += 1) {
         row = { ...row, ...learned };
         this.#addressable.observe(row);
@@ -260,7 +268,9 @@ export class Reconciler {
     try {
       const learned = await runAction(this.#deps, step.action, row, () => this.#addressable.announce(row.id));
       if (step.next === undefined) return { learned, record: Object.keys(learned).length > 0 ? row : undefined };
-      return { learned, record: { ...row, phase: step.next } };
+      const record = { ...row, ...learned, phase: step.next };
+      const waitingFor = step.next === "STARTING" ? findMissing(record, await this.#observe(record)) : [];
+      return { learned, record: { ...record, waitingFor } };
     } catch (error) {
       if (!(error instanceof StepFault)) throw error;
       const record = this.#judge(error, row);
@@ -308,9 +318,7 @@ export class Reconciler {
   async #isRunning(row: SandboxRecord): Promise<boolean> {
     const { machine } = this.#deps;
     if (row.phase !== "STARTING" && row.phase !== "READY") return machine.isAnyRunning(row.id);
-    if (machine.isRunning(row.id, row.incarnation)) return true;
-    await machine.refresh(); // nobody is declared dead by an old look
-    return machine.isRunning(row.id, row.incarnation);
+    return machine.look(row.id, row.incarnation);
   }
 
   async #isRevoked(row: SandboxRecord): Promise<boolean> {

@@ -1,0 +1,86 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type ConnectSupervisorRequestSchema, Phase } from "@sandgate/api/sandbox";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { connectSupervisor, Outgoing, type RunningService, startSandboxService } from "../sandbox-service.fixture.ts";
+import { ScriptedWorld } from "../scripted-world.fixture.ts";
+import { createSandboxDatabase, type SandboxDatabase } from "../store/sandbox-database.fixture.ts";
+
+let database: SandboxDatabase;
+let service: RunningService;
+
+beforeAll(async () => {
+  database = await createSandboxDatabase();
+  service = await startSandboxService(database, new ScriptedWorld(), {
+    deps: { timing: { pingIntervalMs: 10, silenceMs: 100 } },
+  });
+});
+afterAll(async () => {
+  await service.stop();
+  await database.drop();
+});
+
+type Message = MessageInitShape<typeof ConnectSupervisorRequestSchema>["message"];
+
+/** Says these messages as the sandbox's supervisor; answers how the stream ended. */
+async function endOf(id: string, messages: readonly NonNullable<Message>[], incarnation = 1n): Promise<unknown> {
+  const outgoing = new Outgoing<MessageInitShape<typeof ConnectSupervisorRequestSchema>>();
+  for (const message of messages) outgoing.push({ sandboxId: id, message });
+  try {
+    for await (const _ of service.asSandbox(id, incarnation).connectSupervisor(outgoing));
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+const hello = (incarnation: bigint) => ({ case: "hello", value: { incarnation } }) as const;
+
+it("pings, and ends the stream of a supervisor that does not answer", async () => {
+  const id = await service.create();
+  expect(await endOf(id, [hello(1n)])).toMatchObject({ reason: "SUPERVISOR_LOST" });
+});
+
+it("goes on with a supervisor that answers", async () => {
+  const id = await service.create();
+  const supervisor = connectSupervisor(service, id);
+  for (let pings = 0; pings < 15; pings += 1) {
+    await supervisor.nextCommand("ping");
+    supervisor.outgoing.push({ sandboxId: id, message: { case: "pong", value: {} } });
+  }
+  supervisor.disconnect();
+});
+
+it.each<[string, readonly NonNullable<Message>[], string]>([
+  ["begins with something else than a hello", [{ case: "pong", value: {} }], "REQUEST_INVALID"],
+  ["says hello twice", [hello(1n), hello(1n)], "REQUEST_INVALID"],
+  ["says hello for another incarnation", [hello(2n)], "SANDBOX_CHANGED"],
+])("refuses a supervisor that %s", async (_, messages, reason) => {
+  const id = await service.create();
+  expect(await endOf(id, messages)).toMatchObject({ reason });
+});
+
+it("refuses the supervisor of an incarnation that the sandbox does not have", async () => {
+  const id = await service.create();
+  expect(await endOf(id, [hello(2n)], 2n)).toMatchObject({ reason: "SANDBOX_CHANGED" });
+});
+
+it("lets a newer stream take the place of an older one", async () => {
+  const id = await service.create();
+  const older = connectSupervisor(service, id);
+  const ended = (async () => {
+    for (;;) await older.nextCommand("shutDown");
+  })();
+  const replaced = expect(ended).rejects.toMatchObject({ reason: "CANCELLED" });
+  await service.reach(id, Phase.READY);
+  const newer = connectSupervisor(service, id);
+  await newer.nextCommand("ping");
+  await replaced;
+  await newer.nextCommand("ping");
+  newer.disconnect();
+});
+
+it("takes a report without checks for no proof", async () => {
+  const id = await service.create();
+  const ended = endOf(id, [hello(1n), { case: "confinement", value: { checks: [] } }]);
+  expect((await service.reach(id, Phase.FAILED)).failure?.stage).toBe("confinement");
+  await ended;
+});

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type RunningService, startSandboxService } from "../sandbox-service.fixture.ts";
+import { ScriptedWorld } from "../scripted-world.fixture.ts";
+import { createSandboxDatabase, type SandboxDatabase } from "../store/sandbox-database.fixture.ts";
+
+let database: SandboxDatabase;
+let service: RunningService;
+const world = new ScriptedWorld();
+
+beforeAll(async () => {
+  database = await createSandboxDatabase();
+  service = await startSandboxService(database, world);
+});
+afterAll(async () => {
+  await service.stop();
+  await database.drop();
+});
+
+const countRows = async () => (await service.asUser().listSandboxes({})).sandboxes.length;
+
+describe("CreateSandbox", () => {
+  it("names every field that is at fault, and stores nothing", async () => {
+    const before = await countRows();
+    const request = { requestId: "x", name: "sbx-1", spec: { command: [""], limits: { processes: 1 } } };
+    await expect(service.asUser().createSandbox(request)).rejects.toMatchObject({
+      reason: "REQUEST_INVALID",
+      metadata: { field: "request_id,name,spec.command,spec.limits.processes" },
+    });
+    expect(await countRows()).toBe(before);
+  });
+
+  it("refuses a policy that cannot be enforced before anything is stored", async () => {
+    const before = await countRows();
+    const policy = { rules: [{ name: "r", action: 1, hosts: ["*.com"] }] };
+    await expect(service.create({ policy })).rejects.toMatchObject({
+      reason: "POLICY_INVALID",
+      metadata: { rule: "r" },
+    });
+    expect(await countRows()).toBe(before);
+  });
+
+  it("refuses on a machine that can run no sandbox, and says how to mend that", async () => {
+    const isolation = async () => ({
+      guarantees: [],
+      gaps: [],
+      refusal: { fault: "no bwrap", mend: "apt-get install bubblewrap" },
+    });
+    const helpless = await startSandboxService(database, world, { deps: { driver: { ...world.driver, isolation } } });
+    await expect(helpless.create()).rejects.toMatchObject({
+      reason: "ISOLATION_NOT_AVAILABLE",
+      metadata: { mend: "apt-get install bubblewrap" },
+    });
+    expect(await helpless.asUser().getIsolation({})).toMatchObject({
+      driver: "scripted",
+      gaps: [{ name: "isolation", mend: "apt-get install bubblewrap" }],
+    });
+    await helpless.stop();
+  });
+
+  it("gives a sandbox without a name one", async () => {
+    const id = await service.create();
+    expect((await service.asUser().getSandbox({ sandbox: id })).sandbox?.name).toBe(`box-${id.slice(4, 12)}`);
+  });
+
+  it("is in the audit log of the organization, and of no other (G-25, G-31)", async () => {
+    const id = await service.create();
+    const { events } = await service.asUser().listAuditEvents({ sandboxId: id });
+    expect(events.map(({ action, principal }) => [action, principal]).at(-1)).toEqual([
+      "sandbox.created",
+      "spiffe://sandgate.local/user/0d9a0000-0000-4000-8000-00000000000a",
+    ]);
+    const foreign = service.asUser("0d9a0000-0000-4000-8000-000000000002");
+    expect((await foreign.listAuditEvents({ sandboxId: id })).events).toEqual([]);
+    await expect(foreign.listAuditEvents({ pageToken: "x" })).rejects.toMatchObject({ reason: "PAGE_TOKEN_INVALID" });
+  });
+});
+
+describe("GetSandboxConfig", () => {
+  it("tells a supervisor its spec, incarnation and policy revision (G-21)", async () => {
+    const id = await service.create({ spec: { command: ["make"], environment: { A: "1" } } });
+    expect(await service.asSandbox(id).getSandboxConfig({ sandboxId: id })).toMatchObject({
+      incarnation: 1n,
+      policyRevision: 1n,
+      spec: { command: ["make"], environment: { A: "1" }, limits: { processes: 256 } },
+    });
+  });
+});

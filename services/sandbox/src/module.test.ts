@@ -1,0 +1,428 @@
+import { Phase, type Sandbox } from "@sandgate/api/sandbox";
+import { ServiceError } from "@sandgate/rpc";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { DriverRefusal } from "./drivers/sandbox-driver.ts";
+import {
+  connectSupervisor,
+  type PlayedSupervisor,
+  type RunningService,
+  startSandboxService,
+} from "./sandbox-service.fixture.ts";
+import { ScriptedWorld } from "./scripted-world.fixture.ts";
+import { createSandboxDatabase, type SandboxDatabase } from "./store/sandbox-database.fixture.ts";
+
+let database: SandboxDatabase;
+let world: ScriptedWorld;
+const running: RunningService[] = [];
+const supervisors: PlayedSupervisor[] = [];
+
+beforeAll(async () => {
+  database = await createSandboxDatabase();
+});
+afterAll(async () => {
+  await database.drop();
+});
+beforeEach(async () => {
+  world = new ScriptedWorld();
+  await database.pool.query("truncate sandboxes, requests cascade");
+});
+afterEach(async () => {
+  for (const supervisor of supervisors.splice(0)) supervisor.disconnect();
+  await Promise.all(running.splice(0).map((service) => service.stop()));
+});
+
+async function start(options: Parameters<typeof startSandboxService>[2] = {}): Promise<RunningService> {
+  const service = await startSandboxService(database, world, options);
+  running.push(service);
+  return service;
+}
+
+/** Connects a supervisor that answers pings and nothing else. */
+function play(service: RunningService, sandboxId: string, options: Parameters<typeof connectSupervisor>[2] = {}): void {
+  const supervisor = connectSupervisor(service, sandboxId, options);
+  supervisors.push(supervisor);
+  supervisor.nextCommand(undefined).catch(() => {}); // plays on until the stream ends
+}
+
+/** Lets a supervisor connect to the service as soon as the machine starts one. */
+function connectAtStart(service: RunningService, options: Parameters<typeof connectSupervisor>[2] = {}): void {
+  world.onStart = ({ sandboxId }) => play(service, sandboxId, options);
+}
+
+async function createReady(service: RunningService): Promise<string> {
+  connectAtStart(service);
+  const id = await service.create();
+  await service.reach(id, Phase.READY);
+  return id;
+}
+
+const failureOf = ({ failure }: Sandbox) => `${failure?.stage}: ${failure?.fault}`;
+
+describe("a new sandbox", () => {
+  it("is provisioned in order and becomes READY", async () => {
+    const service = await start();
+    connectAtStart(service);
+    const id = await service.create({ name: "web" });
+    const sandbox = await service.reach(id, Phase.READY);
+    expect(sandbox).toMatchObject({
+      name: "web",
+      spiffeId: `spiffe://sandgate.local/sandbox/${id}`,
+      waitingFor: [],
+      isolationGaps: ["cpu"],
+      incarnation: 1n,
+    });
+    expect(world.calls.slice(0, 2)).toEqual(["prepare", "register"]);
+    expect(world.calls.slice(2).sort()).toEqual(["bootstrap", "open", "policy", "start"]);
+    for (const call of ["bootstrap", "open"])
+      expect(world.calls.indexOf(call)).toBeLessThan(world.calls.indexOf("start"));
+    expect(world.policies.get(id)?.caller).toBe("user/0d9a0000-0000-4000-8000-00000000000a");
+  });
+
+  it("can be named, and has its first policy, when CreateSandbox answers", async () => {
+    const service = await start();
+    const id = await service.create();
+    expect(world.register.get(id)?.alive).toBe(true);
+    expect(world.policies.has(id)).toBe(true);
+  });
+
+  it("answers a repeated CreateSandbox as the first time (A01)", async () => {
+    const service = await start();
+    const request = {
+      requestId: crypto.randomUUID(),
+      name: "web",
+      spec: { command: ["true"], environment: { A: "1", B: "2" } },
+    };
+    const first = await service.asUser().createSandbox(request);
+    const reordered = { ...request, spec: { command: ["true"], environment: { B: "2", A: "1" } } };
+    expect(await service.asUser().createSandbox(reordered)).toEqual(first);
+    await expect(service.asUser().createSandbox({ ...request, name: "other" })).rejects.toMatchObject({
+      reason: "REQUEST_ID_REUSED",
+    });
+    await expect(service.create({ name: "web" })).rejects.toMatchObject({ reason: "SANDBOX_NAME_TAKEN" });
+  });
+
+  it.each<[string, (service: RunningService) => void, string[]]>([
+    ["a supervisor", () => {}, ["supervisor", "confinement"]],
+    ["a proof of confinement", (service) => connectAtStart(service, { confined: "unreported" }), ["confinement"]],
+    [
+      "an enforced policy",
+      (service) => {
+        world.enforcesAtOnce = false;
+        connectAtStart(service);
+      },
+      ["policy"],
+    ],
+  ])("without %s stays STARTING and says what it waits for", async (_, prepare, waitingFor) => {
+    const service = await start();
+    prepare(service);
+    const id = await service.create();
+    for await (const { sandbox } of service.asUser().watchSandbox({ sandbox: id })) {
+      expect(sandbox?.phase).not.toBe(Phase.READY);
+      if (sandbox?.phase === Phase.STARTING && sandbox.waitingFor.join() === waitingFor.join()) break;
+    }
+  });
+
+  it("becomes READY when the policy is enforced later", async () => {
+    const service = await start();
+    world.enforcesAtOnce = false;
+    connectAtStart(service);
+    const id = await service.create();
+    await service.reach(id, Phase.STARTING);
+    world.enforce(id, 1n);
+    await service.reach(id, Phase.READY);
+  });
+
+  it("whose probe breaks out is FAILED, and ended at once", async () => {
+    const service = await start();
+    connectAtStart(service, { confined: false });
+    const id = await service.create();
+    const sandbox = await service.reach(id, Phase.FAILED);
+    expect(sandbox.failure).toMatchObject({ stage: "confinement", retriable: false, nextCommand: "sandgate doctor" });
+    await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+  });
+
+  it("that the machine refuses is FAILED with the driver's way to mend it", async () => {
+    const service = await start();
+    world.intercept = (call) => {
+      if (call === "start")
+        throw new DriverRefusal("no user namespaces here", "sudo sysctl user.max_user_namespaces=1000");
+    };
+    const id = await service.create();
+    const sandbox = await service.reach(id, Phase.FAILED);
+    expect(sandbox.failure).toMatchObject({
+      stage: "start",
+      fault: "it could not be started: no user namespaces here",
+      retriable: false,
+      nextCommand: "sudo sysctl user.max_user_namespaces=1000",
+    });
+  });
+
+  it("survives an Auth and a Policy that are away for a moment", async () => {
+    const service = await start();
+    const failing = new Map([
+      ["register", 2],
+      ["policy", 1],
+      ["bootstrap", 1],
+    ]);
+    world.intercept = (call) => {
+      const left = failing.get(call) ?? 0;
+      failing.set(call, left - 1);
+      if (left > 0) throw new ServiceError("UNAVAILABLE", "away");
+    };
+    connectAtStart(service);
+    const id = await service.create();
+    await service.reach(id, Phase.READY);
+    expect(world.machine.get(id)?.starts).toBe(1);
+  });
+
+  it("that cannot be provisioned in time is FAILED and can still be deleted", async () => {
+    let away = true;
+    const service = await start({ deps: { sweepIntervalMs: 20, timing: { provisioningMs: 500 } } });
+    world.intercept = (call) => {
+      if (away && call === "policy") throw new ServiceError("UNAVAILABLE", "away");
+    };
+    const id = await service.create();
+    const failed = await service.reach(id, Phase.FAILED);
+    expect(failureOf(failed)).toBe("provision: its first policy could not be stored: away");
+    expect(failed.failure?.retriable).toBe(true);
+    away = false;
+    await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+    await service.reach(id, Phase.DELETED);
+  });
+});
+
+describe("a READY sandbox", () => {
+  it("whose supervisor's process is gone is FAILED: supervisor lost", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    world.lose(id);
+    expect(failureOf(await service.reach(id, Phase.FAILED))).toBe("run: supervisor lost");
+  });
+
+  it("that an operator revokes is FAILED: revoked, and ended (G-15)", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    world.revoke(id);
+    expect(failureOf(await service.reach(id, Phase.FAILED))).toBe("identity: revoked");
+    await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+  });
+
+  it("is deleted when its time is over", async () => {
+    const service = await start({ deps: { sweepIntervalMs: 20 } });
+    connectAtStart(service);
+    const id = await service.create({ spec: { ttl: { seconds: 1n } } });
+    await service.reach(id, Phase.DELETED);
+    expect(world.machine.size).toBe(0);
+  });
+
+  it("stays READY through a restart of the service, and its supervisor comes back", async () => {
+    const first = await start();
+    const id = await createReady(first);
+    await first.stop();
+    const second = await start();
+    expect((await second.asUser().getSandbox({ sandbox: id })).sandbox?.phase).toBe(Phase.READY);
+    play(second, id);
+    await expect.poll(() => world.calls.filter((call) => call === "open").length).toBe(2);
+    await second.module.stop();
+    running.splice(0);
+    expect(world.machine.get(id)).toMatchObject({ running: true, starts: 1 });
+  });
+
+  it("whose process ended while the service was away is FAILED", async () => {
+    const first = await start();
+    const id = await createReady(first);
+    await first.stop();
+    const entry = world.machine.get(id);
+    if (entry !== undefined) entry.running = false;
+    const second = await start();
+    expect(failureOf(await second.reach(id, Phase.FAILED))).toBe("run: supervisor lost");
+  });
+
+  it("whose supervisor is silent waits for it, and is READY again when it is back", async () => {
+    const service = await start({ deps: { sweepIntervalMs: 20, timing: { silenceMs: 60, pingIntervalMs: 20 } } });
+    world.onStart = ({ sandboxId }) => {
+      supervisors.push(connectSupervisor(service, sandboxId)); // reads one command and answers nothing
+    };
+    const id = await service.create();
+    const waiting = (async () => {
+      for await (const { sandbox } of service.asUser().watchSandbox({ sandbox: id }))
+        if (sandbox?.readyTime !== undefined && sandbox.phase === Phase.STARTING) return sandbox;
+      return undefined;
+    })();
+    expect((await waiting)?.waitingFor).toEqual(["supervisor"]);
+    play(service, id);
+    await service.reach(id, Phase.READY);
+  });
+});
+
+describe("a main process", () => {
+  it("is started once the sandbox is READY, and its end with 0 makes it COMPLETED", async () => {
+    const service = await start();
+    let started: Promise<readonly string[]> | undefined;
+    world.onStart = ({ sandboxId }) => {
+      const supervisor = connectSupervisor(service, sandboxId);
+      supervisors.push(supervisor);
+      started = supervisor.nextCommand("startMain").then(({ value }) => value.spec?.command ?? []);
+    };
+    const id = await service.create({ spec: { command: ["make", "test"] } });
+    await service.reach(id, Phase.READY);
+    expect(await started).toEqual(["make", "test"]);
+    const exit = { sandboxId: id, incarnation: 1n, exit: { reason: 1, code: 0 } };
+    await service.asSandbox(id).reportProcessExit(exit);
+    const completed = await service.reach(id, Phase.COMPLETED);
+    expect(completed.mainExit).toMatchObject({ reason: 1, code: 0 });
+    await service.asSandbox(id).reportProcessExit(exit);
+    await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+    await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+    await service.reach(id, Phase.DELETED);
+  });
+
+  it.each([
+    [{ reason: 1, code: 3 }, "run: the main process exited with an error"],
+    [{ reason: 2, signal: "SIGKILL" }, "run: the main process was ended by a signal"],
+  ])("that ends with %o makes the sandbox FAILED", async (exit, failure) => {
+    const service = await start();
+    connectAtStart(service);
+    const id = await service.create({ spec: { command: ["make"] } });
+    await service.reach(id, Phase.READY);
+    await service.asSandbox(id).reportProcessExit({ sandboxId: id, incarnation: 1n, exit });
+    expect(failureOf(await service.reach(id, Phase.FAILED))).toBe(failure);
+  });
+
+  it.each([
+    [{ incarnation: 2n, exit: { reason: 1, code: 0 } }, "SANDBOX_CHANGED"],
+    [{ incarnation: 1n, exit: { reason: 1, code: 256 } }, "REQUEST_INVALID"],
+    [{ incarnation: 1n, exit: { reason: 2, signal: "rm -rf" } }, "REQUEST_INVALID"],
+    [{ incarnation: 1n, exit: { reason: 4 } }, "REQUEST_INVALID"],
+    [{ incarnation: 1n }, "REQUEST_INVALID"],
+  ])("report %o is refused: %s", async (report, reason) => {
+    const service = await start();
+    const id = await service.create();
+    await expect(service.asSandbox(id).reportProcessExit({ sandboxId: id, ...report })).rejects.toMatchObject({
+      reason,
+    });
+  });
+});
+
+describe("deletion", () => {
+  it("revokes the identity first, then ends and removes everything (G-15)", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    world.calls.splice(0);
+    const { sandbox } = await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+    expect(sandbox?.desiredPhase).toBe(Phase.DELETED);
+    await service.reach(id, Phase.DELETED);
+    expect(world.calls).toEqual(["retire", "stop", "close", "destroy"]);
+    expect(world.machine.size).toBe(0);
+  });
+
+  it("ends the processes also while Auth is away, and is done when Auth is back", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    let away = true;
+    world.intercept = (call) => {
+      if (call === "retire" && away) throw new ServiceError("UNAVAILABLE", "away");
+    };
+    await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+    await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+    expect((await service.asUser().getSandbox({ sandbox: id })).sandbox?.phase).toBe(Phase.STOPPING);
+    away = false;
+    await service.reach(id, Phase.DELETED);
+    expect(world.register.get(id)?.alive).toBe(false);
+  });
+
+  it("frees the name", async () => {
+    const service = await start();
+    const id = await service.create({ name: "web" });
+    await service.asUser().deleteSandbox({ sandbox: "web", requestId: crypto.randomUUID() });
+    await service.reach(id, Phase.DELETED);
+    expect(await service.create({ name: "web" })).not.toBe(id);
+  });
+});
+
+describe("the sweep", () => {
+  it("destroys what no row lives for (D-29)", async () => {
+    world.machine.set("sbx-orphanorphanorphanor", { incarnation: 1n, running: true, starts: 1 });
+    await start();
+    await expect.poll(() => world.machine.size).toBe(0);
+  });
+
+  it("of two replicas steps each sandbox once", async () => {
+    const services = await Promise.all([1, 2].map(() => start({ deps: { sweepIntervalMs: 5 } })));
+    const [first] = services;
+    if (first === undefined) throw new Error("there is no service");
+    connectAtStart(first);
+    const ids = await Promise.all(services.flatMap((service) => [1, 2, 3].map(() => service.create())));
+    await Promise.all(ids.map((id) => first.reach(id, Phase.READY)));
+    for (const id of ids) expect(world.machine.get(id)?.starts).toBe(1);
+    expect(world.calls.filter((call) => call === "bootstrap")).toHaveLength(ids.length);
+  });
+});
+
+describe("a service that dies before any one call to the outside", () => {
+  /** Everything outside fails from the given call on, as it does for a process that is dead; then another one takes over. */
+  async function dieAt(
+    point: number,
+    use: (service: RunningService) => Promise<string>,
+  ): Promise<{ id: string; reached: boolean }> {
+    let calls = 0;
+    let reached = false;
+    const outside = world.intercept;
+    const dead = Promise.withResolvers<void>();
+    world.intercept = () => {
+      calls += 1;
+      if (calls < point) return;
+      reached = true;
+      dead.resolve();
+      throw new ServiceError("UNAVAILABLE", "this process is dead");
+    };
+    const first = await startSandboxService(database, world);
+    connectAtStart(first);
+    const id = await Promise.race([use(first), dead.promise.then(() => "")]);
+    await first.stop();
+    world.intercept = outside;
+    const { rows } = await database.pool.query<{ id: string }>("select id from sandboxes");
+    return { id: id === "" ? (rows[0]?.id ?? "") : id, reached };
+  }
+
+  it("leaves a sandbox whole for the next one", async () => {
+    for (let point = 1, reached = true; reached; point += 1) {
+      world = new ScriptedWorld();
+      await database.pool.query("truncate sandboxes, requests cascade");
+      const death = await dieAt(point, async (service) => {
+        const id = await service.create().catch(() => "");
+        if (id !== "") await service.reach(id, Phase.READY);
+        return id;
+      });
+      reached = death.reached;
+      const second = await start();
+      connectAtStart(second);
+      if (world.machine.get(death.id)?.running === true) play(second, death.id);
+      await second.reach(death.id, Phase.READY);
+      expect(world.machine.get(death.id)?.starts).toBe(1);
+      await second.stop();
+      running.splice(0);
+    }
+  });
+
+  it("leaves a sandbox that is to go to the next one", async () => {
+    for (let point = 7, reached = true; reached; point += 1) {
+      world = new ScriptedWorld();
+      await database.pool.query("truncate sandboxes, requests cascade");
+      const death = await dieAt(point, async (service) => {
+        const id = await service.create().catch(() => "");
+        await service.reach(id, Phase.READY);
+        await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+        await service.reach(id, Phase.DELETED);
+        return id;
+      });
+      reached = death.reached;
+      const second = await start();
+      await second.reach(death.id, Phase.DELETED);
+      expect(world.machine.size).toBe(0);
+      expect(world.register.get(death.id)?.alive).toBe(false);
+      await second.stop();
+      running.splice(0);
+    }
+  });
+});

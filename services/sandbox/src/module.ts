@@ -1,0 +1,160 @@
+import { randomBytes } from "node:crypto";
+import type { AuthService } from "@sandgate/api/auth";
+import type { PolicyService } from "@sandgate/api/policy";
+import { SandboxService } from "@sandgate/api/sandbox";
+import type { AuditLog } from "@sandgate/audit";
+import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import type { ConnectionSettings, Pool } from "@sandgate/postgres";
+import { type Client, implement, ServiceError, type ServiceImplementation } from "@sandgate/rpc";
+import type { Logger } from "@sandgate/telemetry";
+import type { Patience } from "./domain/next-step.ts";
+import { formatSandboxId, sandboxIdBytes } from "./domain/sandbox-id.ts";
+import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
+import { ExecBroker } from "./exec/exec-broker.ts";
+import { connectSupervisor } from "./handlers/connect-supervisor.ts";
+import { createSandbox } from "./handlers/create-sandbox.ts";
+import { deleteSandbox } from "./handlers/delete-sandbox.ts";
+import { execSandbox } from "./handlers/exec-sandbox.ts";
+import { getIsolation } from "./handlers/get-isolation.ts";
+import { getSandbox } from "./handlers/get-sandbox.ts";
+import { getSandboxConfig } from "./handlers/get-sandbox-config.ts";
+import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listSandboxes } from "./handlers/list-sandboxes.ts";
+import { pushSandboxLogs } from "./handlers/push-sandbox-logs.ts";
+import { readSandboxLogs } from "./handlers/read-sandbox-logs.ts";
+import { relayExec } from "./handlers/relay-exec.ts";
+import { reportProcessExit } from "./handlers/report-process-exit.ts";
+import { watchSandbox } from "./handlers/watch-sandbox.ts";
+import type { ControlSockets } from "./reconciler/actions.ts";
+import { EnforcementView } from "./reconciler/enforcement-view.ts";
+import { MachineView } from "./reconciler/machine-view.ts";
+import { Reconciler } from "./reconciler/reconciler.ts";
+import { SandboxChanges } from "./store/sandbox-changes.ts";
+import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
+import { SupervisorSessions } from "./supervisors/supervisor-sessions.ts";
+
+/** What the Sandbox service is made of. */
+export interface SandboxModuleDeps {
+  /** A PostgresSandboxStore, or something around one. */
+  readonly store: SandboxStore & SandboxLedger;
+  /** Of the role and schema `sandbox`, whose migrations have run. */
+  readonly pool: Pick<Pool, "check">;
+  /** Where that database is, for the connection that notifications come on. */
+  readonly connection: ConnectionSettings;
+  /** In the schema `sandbox`. */
+  readonly audit: Pick<AuditLog, "list">;
+  readonly auth: Pick<Client<typeof AuthService>, "registerSandbox" | "retireSandbox" | "createBootstrapCredential">;
+  readonly policy: Pick<Client<typeof PolicyService>, "setPolicy" | "getPolicy" | "watchEnforcement">;
+  readonly subjects: Pick<SubjectRegister, "findSandbox">;
+  readonly trust: Pick<TrustState, "onChange">;
+  readonly driver: SandboxDriver;
+  /** The sockets of sandboxes through which their supervisors reach this service. */
+  readonly sockets: ControlSockets;
+  readonly logger: Logger;
+  readonly trustDomain: string;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  /** A UUID. */
+  readonly newId: () => string;
+  /** Random bytes, for sandbox ids and secrets; default: the system's. */
+  readonly random?: (sizeBytes: number) => Uint8Array;
+  /** How long an interrupted change may lie before it is gone on with. */
+  readonly sweepIntervalMs: number;
+  readonly timing?: Partial<SandboxTiming>;
+}
+
+/** How long things may take, in milliseconds. */
+export interface SandboxTiming extends Patience {
+  /** From one ping of a supervisor to the next. */
+  readonly pingIntervalMs: number;
+  /** A supervisor that was not heard for so long is lost. */
+  readonly silenceMs: number;
+  /** How long ExecSandbox waits for a supervisor. */
+  readonly supervisorTimeoutMs: number;
+  /** From SIGTERM to SIGKILL, when a sandbox is ended. */
+  readonly graceMs: number;
+  /** How long answers and DELETED sandboxes are kept. */
+  readonly retentionMs: number;
+}
+
+const usualTiming: SandboxTiming = {
+  provisioningMs: 60_000,
+  startingMs: 60_000,
+  pingIntervalMs: 10_000,
+  silenceMs: 30_000,
+  supervisorTimeoutMs: 10_000,
+  graceMs: 2_000,
+  retentionMs: 7 * 24 * 3_600_000,
+};
+
+/** The Sandbox service, ready to be mounted. */
+export interface SandboxModule {
+  readonly services: readonly ServiceImplementation[];
+  /** Opens the sockets of living sandboxes and begins to bring every sandbox to its desired phase. */
+  start(): Promise<void>;
+  /** Ends all streams with UNAVAILABLE, and what `start` began. Sandboxes live on. */
+  stop(): Promise<void>;
+  readonly checks: Readonly<Record<string, () => void | Promise<void>>>;
+}
+
+/** Builds the Sandbox service. Nothing runs before `start`. */
+export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
+  const { store, driver, policy, audit, logger, clock, trustDomain, newId, random = randomBytes } = deps;
+  const timing = { ...usualTiming, ...deps.timing };
+  const changes = new SandboxChanges({ connection: deps.connection, logger });
+  const sessions = new SupervisorSessions();
+  const broker = new ExecBroker({ newExecId: () => Buffer.from(random(16)).toString("base64url") });
+  const newSandboxId = () => formatSandboxId(random(sandboxIdBytes));
+  const reconciler = new Reconciler({
+    ...timing,
+    ledger: store,
+    driver,
+    machine: new MachineView({ driver }),
+    auth: deps.auth,
+    policy,
+    enforcement: new EnforcementView({ policy, logger }),
+    sockets: deps.sockets,
+    sessions,
+    subjects: deps.subjects,
+    trust: deps.trust,
+    clock,
+    logger,
+    spiffeId: `spiffe://${trustDomain}/service/sandbox`,
+    sweepIntervalMs: deps.sweepIntervalMs,
+    patience: timing,
+  });
+
+  return {
+    services: [
+      implement(SandboxService, {
+        createSandbox: createSandbox({ store, driver, reconciler, trustDomain, clock, newSandboxId, newId }),
+        getSandbox: getSandbox({ store, trustDomain }),
+        listSandboxes: listSandboxes({ store, trustDomain }),
+        deleteSandbox: deleteSandbox({ store, reconciler, trustDomain, clock }),
+        watchSandbox: watchSandbox({ store, changes, trustDomain }),
+        execSandbox: execSandbox({ ...timing, store, sessions, broker }),
+        readSandboxLogs: readSandboxLogs({ store, changes }),
+        getSandboxConfig: getSandboxConfig({ store, policy }),
+        connectSupervisor: connectSupervisor({ ...timing, store, sessions, reconciler, clock }),
+        relayExec: relayExec({ broker }),
+        pushSandboxLogs: pushSandboxLogs({ store }),
+        reportProcessExit: reportProcessExit({ store, reconciler, clock }),
+        listAuditEvents: listAuditEvents({ audit }),
+        getIsolation: getIsolation({ driver }),
+      }),
+    ],
+    async start() {
+      await changes.start();
+      await reconciler.start();
+    },
+    async stop() {
+      await reconciler.stop();
+      sessions.closeAll(new ServiceError("UNAVAILABLE", "the service is stopping"));
+      await changes.stop();
+    },
+    checks: {
+      database: () => deps.pool.check(),
+      sandboxes_swept: () => reconciler.check(),
+    },
+  };
+}

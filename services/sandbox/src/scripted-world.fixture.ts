@@ -1,0 +1,191 @@
+import { create } from "@bufbuild/protobuf";
+import type { SandboxSubject, WatchTrustResponse } from "@sandgate/api/auth";
+import {
+  CreateBootstrapCredentialResponseSchema,
+  RegisterSandboxResponseSchema,
+  RetireSandboxResponseSchema,
+  SandboxSubjectSchema,
+  WatchTrustResponseSchema,
+} from "@sandgate/api/auth";
+import { GetPolicyResponseSchema, SetPolicyResponseSchema, WatchEnforcementResponseSchema } from "@sandgate/api/policy";
+import { ServiceError } from "@sandgate/rpc";
+import type { DriverExit, DriverSandbox, SandboxDriver, SandboxStart } from "./drivers/sandbox-driver.ts";
+import type { SandboxModuleDeps } from "./module.ts";
+
+/** One sandbox on the scripted machine. */
+interface MachineEntry {
+  incarnation: bigint | undefined;
+  running: boolean;
+  starts: number;
+}
+
+/**
+ * What lies outside the Sandbox service, and outlives its process: the machine, Auth's register and Policy's store, all in
+ * memory. `calls` has every call to it, in order.
+ */
+export class ScriptedWorld {
+  readonly machine = new Map<string, MachineEntry>();
+  readonly register = new Map<string, SandboxSubject>();
+  readonly policies = new Map<string, { readonly requestId: string; readonly caller: string | undefined }>();
+  readonly calls: string[] = [];
+  /** What the proxy enforces without being told by a test. */
+  enforcesAtOnce = true;
+  /** Called before each call; what it throws is thrown to the caller. */
+  intercept: (call: string, sandboxId: string) => void = () => {};
+  /** Called when a supervisor begins to run. */
+  onStart: (start: SandboxStart) => void = () => {};
+  readonly #exits = new Set<(exit: DriverExit) => void>();
+  readonly #trust = new Set<(change: WatchTrustResponse) => void>();
+  readonly #enforcement = new Map<string, bigint>();
+  #changed = Promise.withResolvers<void>();
+
+  /** The sandbox's supervisor ends, although nobody stopped it. */
+  lose(sandboxId: string): void {
+    const entry = this.machine.get(sandboxId);
+    if (entry?.incarnation === undefined) throw new Error("there is no such supervisor");
+    entry.running = false;
+    for (const listener of this.#exits) listener({ sandboxId, incarnation: entry.incarnation, lastWords: "" });
+  }
+
+  /** An operator revokes the sandbox at Auth. */
+  revoke(sandboxId: string): void {
+    const subject = this.register.get(sandboxId);
+    if (subject === undefined) throw new Error("there is no such sandbox");
+    this.#tell({ ...subject, trusted: false });
+  }
+
+  /** The proxy enforces this revision now. */
+  enforce(sandboxId: string, revision: bigint): void {
+    this.#enforcement.set(sandboxId, revision);
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  readonly driver: SandboxDriver = {
+    name: "scripted",
+    isolation: async () => ({ guarantees: ["everything"], gaps: [{ name: "cpu", mend: "a real machine" }] }),
+    prepare: async (sandboxId) => {
+      this.#enter("prepare", sandboxId);
+      if (!this.machine.has(sandboxId))
+        this.machine.set(sandboxId, { incarnation: undefined, running: false, starts: 0 });
+      return { controlDirectory: "", egressDirectory: "" };
+    },
+    start: async (start) => {
+      this.#enter("start", start.sandboxId);
+      const entry = this.machine.get(start.sandboxId);
+      if (entry === undefined) throw new Error("its directories are missing");
+      if (entry.running && entry.incarnation === start.incarnation) return;
+      entry.incarnation = start.incarnation;
+      entry.running = true;
+      entry.starts += 1;
+      this.onStart(start);
+    },
+    stop: async ({ sandboxId }) => {
+      this.#enter("stop", sandboxId);
+      const entry = this.machine.get(sandboxId);
+      if (entry !== undefined) entry.running = false;
+    },
+    destroy: async (sandboxId) => {
+      this.#enter("destroy", sandboxId);
+      this.machine.delete(sandboxId);
+    },
+    list: async () =>
+      [...this.machine].map(
+        ([sandboxId, { incarnation, running }]): DriverSandbox => ({
+          sandboxId,
+          running,
+          ...(incarnation !== undefined && { incarnation }),
+        }),
+      ),
+    onExit: (listener) => {
+      this.#exits.add(listener);
+      return () => this.#exits.delete(listener);
+    },
+    close: async () => {},
+  };
+
+  readonly auth: SandboxModuleDeps["auth"] = {
+    registerSandbox: async (request) => {
+      const sandboxId = request.sandboxId ?? "";
+      this.#enter("register", sandboxId);
+      const subject = create(SandboxSubjectSchema, {
+        sandboxId,
+        name: request.name ?? "",
+        organizationId: request.organizationId ?? "",
+        ownerUserId: request.ownerUserId ?? "",
+        incarnation: request.incarnation ?? 0n,
+        alive: true,
+        trusted: true,
+      });
+      if (!this.register.has(sandboxId)) this.register.set(sandboxId, subject);
+      return create(RegisterSandboxResponseSchema, { subject });
+    },
+    retireSandbox: async ({ sandboxId = "" }) => {
+      this.#enter("retire", sandboxId);
+      const subject = this.register.get(sandboxId);
+      if (subject === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
+      this.#tell({ ...subject, alive: false });
+      return create(RetireSandboxResponseSchema);
+    },
+    createBootstrapCredential: async ({ sandboxId = "" }) => {
+      this.#enter("bootstrap", sandboxId);
+      return create(CreateBootstrapCredentialResponseSchema, { token: `bootstrap of ${sandboxId}` });
+    },
+  };
+
+  readonly policy: SandboxModuleDeps["policy"] = {
+    setPolicy: async (request, options) => {
+      const sandboxId = request.sandbox ?? "";
+      this.#enter("policy", sandboxId);
+      this.policies.set(sandboxId, {
+        requestId: request.requestId ?? "",
+        caller: options?.headers?.["sandgate-caller"],
+      });
+      if (this.enforcesAtOnce) this.enforce(sandboxId, 1n);
+      return create(SetPolicyResponseSchema, { revision: { sandboxId, revision: 1n } });
+    },
+    getPolicy: async ({ sandbox = "" }) => {
+      if (!this.policies.has(sandbox)) throw new ServiceError("POLICY_NOT_FOUND", "no policy");
+      return create(GetPolicyResponseSchema, { revision: { sandboxId: sandbox, revision: 1n } });
+    },
+    watchEnforcement: (_request, options) => this.#watchEnforcement(options?.signal),
+  };
+
+  readonly subjects: SandboxModuleDeps["subjects"] = {
+    findSandbox: async (sandboxId) => this.register.get(sandboxId),
+  };
+
+  readonly trust: SandboxModuleDeps["trust"] = {
+    onChange: (listener) => {
+      this.#trust.add(listener);
+      return () => this.#trust.delete(listener);
+    },
+  };
+
+  readonly sockets: SandboxModuleDeps["sockets"] = {
+    open: async (sandboxId) => this.#enter("open", sandboxId),
+    close: async (sandboxId) => this.#enter("close", sandboxId),
+  };
+
+  #enter(call: string, sandboxId: string): void {
+    this.intercept(call, sandboxId);
+    this.calls.push(call);
+  }
+
+  #tell(subject: SandboxSubject): void {
+    this.register.set(subject.sandboxId, subject);
+    const change = create(WatchTrustResponseSchema, { change: { case: "sandbox", value: subject } });
+    for (const listener of this.#trust) listener(change);
+  }
+
+  async *#watchEnforcement(signal: AbortSignal | undefined) {
+    const aborted = new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve()));
+    while (signal?.aborted !== true) {
+      const changed = this.#changed.promise;
+      yield create(WatchEnforcementResponseSchema, {
+        enforcements: [...this.#enforcement].map(([sandboxId, revision]) => ({ sandboxId, revision })),
+      });
+      await Promise.race([changed, aborted]);
+    }
+  }
+}
