@@ -68,6 +68,8 @@ export interface FakeControlPlane {
   log(): string;
   /** How the main process ended, once it is reported. */
   readonly mainExit: Promise<ProcessExit>;
+  /** Every session and egress token that was issued. */
+  readonly issued: readonly string[];
   /** Counts calls by method. */
   readonly calls: Readonly<Record<string, number>>;
   /** The life of what is issued; default 15 minutes. */
@@ -107,6 +109,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
 
   const bootstrapToken = randomBytes(24).toString("base64url");
   const tokens = new Set<string>();
+  const issued: string[] = [];
   const calls: Record<string, number> = {};
   const log: Buffer[] = [];
   const mainExit = Promise.withResolvers<ProcessExit>();
@@ -122,6 +125,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
     serverName,
     bootstrapToken,
     calls,
+    issued,
     lifeMs: 15 * 60_000,
     broken: undefined,
     mainExit: mainExit.promise,
@@ -177,6 +181,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
   const issue = async (leaf: { der: Uint8Array; notAfter: number }): Promise<MessageInitShape<typeof SandboxCredentialsSchema>> => {
     const token = randomBytes(24).toString("base64url");
     tokens.add(token);
+    issued.push(token);
     const expireTime = timestampFromMs(Date.now() + plane.lifeMs);
     return { certificateChain: [leaf.der], token, tokenExpireTime: expireTime, certificateExpireTime: timestampFromMs(leaf.notAfter) };
   };
@@ -219,10 +224,11 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
         return;
       }
     },
-    issueEgressToken: async () => ({
-      token: `egress-${randomBytes(6).toString("hex")}`,
-      expireTime: timestampFromMs(Date.now() + plane.lifeMs),
-    }),
+    issueEgressToken: async () => {
+      const token = `egress-${randomBytes(6).toString("hex")}`;
+      issued.push(token);
+      return { token, expireTime: timestampFromMs(Date.now() + plane.lifeMs) };
+    },
   };
 
   const sandboxHandlers = {

@@ -55,7 +55,7 @@ export class LocalDriver implements SandboxDriver {
   readonly #listeners = new Set<(exit: DriverExit) => void>();
   /** Whose end somebody asked for. */
   readonly #expected = new Set<string>();
-  /** Pids that are watched: children by their own event, others by looking. */
+  /** What stands for the sandboxes that an earlier run of this program started, by pid: their end is looked for. */
   readonly #watched = new Map<number, BorderProcess>();
   #adoption: NodeJS.Timeout | undefined;
   #ready: Promise<{ facts: MachineFacts; files: SupervisorFiles; etcDirectory: string }> | undefined;
@@ -258,10 +258,7 @@ export class LocalDriver implements SandboxDriver {
       const words = await readLastWords(paths.supervisorLog);
       throw new Error(`the sandbox could not be set up: ${words === "" ? fault : words}`);
     }
-    const keeper = this.#find(sandboxId).find(({ pid }) => pid === child.pid);
-    if (keeper !== undefined) this.#watched.set(keeper.pid, keeper);
     const onExit = (code: number | null, signal: NodeJS.Signals | null): void => {
-      if (child.pid !== undefined) this.#watched.delete(child.pid);
       void this.#tell({ sandboxId, incarnation, exit: { code: code ?? 0, signal: signal ?? "" } });
     };
     if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode);
@@ -308,16 +305,19 @@ export class LocalDriver implements SandboxDriver {
   #lookForEnds(): void {
     for (const process of this.#watched.values()) {
       if (isAlive(process)) continue;
-      // Own children tell it themselves, with how they ended; those are removed from the map by then.
-      setImmediate(() => {
-        if (this.#watched.delete(process.pid)) void this.#tell(process);
-      });
+      this.#watched.delete(process.pid);
+      void this.#tell({ sandboxId: process.sandboxId, incarnation: process.incarnation });
     }
   }
 
   async #tell(exit: Pick<DriverExit, "sandboxId" | "incarnation" | "exit">): Promise<void> {
     const { sandboxId, incarnation } = exit;
-    if (this.#expected.has(sandboxId)) return;
+    // The keeper ends a moment before the last process of the sandbox; where somebody killed the keeper alone, the sandbox goes on.
+    const rest = this.#find(sandboxId).filter((each) => each.incarnation === incarnation);
+    await this.#waitForEnd(rest, 2_000);
+    const survivor = rest.find(isAlive);
+    if (survivor !== undefined) this.#watched.set(survivor.pid, survivor);
+    if (survivor !== undefined || this.#expected.has(sandboxId)) return;
     const lastWords = await readLastWords(this.#directories.pathsOf(sandboxId).supervisorLog);
     const told = { sandboxId, incarnation, lastWords, ...(exit.exit === undefined ? {} : { exit: exit.exit }) };
     for (const listener of this.#listeners) listener(told);
