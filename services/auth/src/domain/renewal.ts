@@ -2,7 +2,7 @@ import { mayHoldCredentials, type SandboxRecord } from "./sandbox-record.ts";
 import type { SessionRecord } from "./session-record.ts";
 
 /** So long after a refresh the same refresh gets the same answer. */
-export const RETRY_WINDOW_MS = 30_000;
+const RETRY_WINDOW_MS = 30_000;
 
 /** What becomes of a refresh: a new session, the one that it was answered with before, or a refusal. */
 export type RenewalDecision = "renew" | "repeat" | "revoked";

@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import { authConfig, findAuthenticatorFaults, toOperatorRecords } from "./auth-config.ts";
+
+const ada = {
+  id: "0b8f8c0e-1111-4222-8333-444455556666",
+  name: "Ada",
+  organization_id: "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11",
+  organization_name: "Example",
+};
+
+const base = {
+  mode: "development",
+  admin: { port: 0 },
+  tls: {
+    certificate_file: "/proc/self/status",
+    key_file: "/proc/self/environ",
+    service_ca_file: "/proc/self/status",
+    sandbox_ca_file: "/proc/self/status",
+    operator_ca_file: "/proc/self/status",
+  },
+  listeners: { edge: { addresses: ["127.0.0.1:0"] }, mtls: { addresses: ["127.0.0.1:0"] } },
+  database: { host: "/run/postgres" },
+  directories: { control: "/run/sandgate/control" },
+  key_directory: "/var/lib/sandgate/keys",
+  sandbox_ca: { certificate_file: "/proc/self/status", key_file: "/proc/self/environ" },
+  operators: [ada],
+};
+
+/** The paths of the faults of a configuration. */
+const faultsOf = (over: object) => {
+  const result = authConfig.safeParse({ ...base, ...over });
+  return result.success ? [] : result.error.issues.map(({ path }) => path.join("."));
+};
+
+describe("authConfig", () => {
+  it("gives short lives and the least role where nothing is said", () => {
+    const config = authConfig.parse(base);
+    expect(config.lives).toEqual({ session_minutes: 15, certificate_minutes: 60, egress_minutes: 15 });
+    expect(config.operators[0]?.role).toBe("viewer");
+  });
+
+  it.each([
+    ["operators", { operators: [] }],
+    ["operators.1.id", { operators: [ada, ada] }],
+    ["operators.0.id", { operators: [{ ...ada, id: "ada" }] }],
+    ["operators.0.role", { operators: [{ ...ada, role: "root" }] }],
+    ["lives.session_minutes", { lives: { session_minutes: 4 } }],
+    ["lives.certificate_minutes", { lives: { certificate_minutes: 61 } }],
+    ["lives.egress_minutes", { lives: { egress_minutes: 241 } }],
+    ["key_directory", { key_directory: "keys" }],
+  ])("refuses a wrong %s and names it", (path, over) => {
+    expect(faultsOf(over)).toContain(path);
+  });
+});
+
+describe("G-06 a local operator", () => {
+  const faults = (addresses: string[]) =>
+    findAuthenticatorFaults({
+      operators: [ada],
+      development: { local_operator: true },
+      listeners: { edge: { addresses } },
+    }).map(({ path }) => path.join("."));
+
+  it("stands where only this machine can call", () => {
+    expect(faults(["127.0.0.1:7443", "[::1]:7443", "unix:/run/edge.sock"])).toEqual([]);
+  });
+
+  it.each([
+    "0.0.0.0:7443",
+    "[::]:7443",
+    "10.0.0.1:7443",
+    "localhost:7443",
+    "auth.example:7443",
+    "127.0.0.1.evil.test:1",
+  ])("is refused where %s is served", (address) => {
+    expect(faults(["127.0.0.1:7443", address])).toEqual(["listeners.edge.addresses.1"]);
+  });
+});
+
+it("G-04 gives each operator the role that the configuration says and no more", () => {
+  const roles = ["viewer", "operator", "admin"] as const;
+  const records = toOperatorRecords(roles.map((role) => ({ ...ada, role })));
+  expect(records.map(({ role }) => role)).toEqual([1, 2, 3]);
+});

@@ -1,0 +1,224 @@
+import { RevocationKind } from "@sandgate/api/auth";
+import { Role } from "@sandgate/api/options";
+import type { SandboxScope } from "@sandgate/identity";
+import { describe, expect, it } from "vitest";
+import { newSandboxId } from "../auth-bench.contract.ts";
+import type { SessionRecord } from "../domain/session-record.ts";
+import type { Actor, AuthStore } from "./auth-store.ts";
+
+/** A store under test. */
+export interface AuthStoreSubject {
+  readonly store: AuthStore;
+  /** The actions that the audit log has of a sandbox, oldest first. */
+  auditedAbout(sandboxId: string): Promise<readonly string[]>;
+  /** A store on the same data whose audit log takes nothing. */
+  readonly withoutAudit: AuthStore;
+}
+
+const now = Date.parse("2026-03-01T12:00:00Z");
+const actor: Actor = { principal: "spiffe://t/user/u", peer: "none" };
+const organizationId = "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11";
+const ownerUserId = "0b8f8c0e-1111-4222-8333-444455556666";
+const bootstrapHash = "ab".repeat(32);
+
+/** What every store of Auth promises. */
+export function describeAuthStore(name: string, subject: () => AuthStoreSubject): void {
+  const store = () => subject().store;
+
+  const registrationOf = (sandboxId: string, incarnation = 1n) => ({
+    sandboxId,
+    organizationId,
+    name: sandboxId,
+    ownerUserId,
+    incarnation,
+  });
+  const scopeOf = (sandboxId: string) => ({ sandboxId, organizationId }) as SandboxScope; // the scope step's part in a test
+  let count = 0;
+  const sessionOf = (sandboxId: string, over: Partial<SessionRecord> = {}): SessionRecord => {
+    count += 1;
+    return {
+      tokenId: `token-${count}-${sandboxId}`,
+      sandboxId,
+      organizationId,
+      incarnation: 1n,
+      keyThumbprint: "k".repeat(43),
+      signingKeyId: "s".repeat(43),
+      issuedAtMs: now,
+      expiresAtMs: now + 900_000,
+      certificateDer: new Uint8Array([count]),
+      certificateSha256: `${count}`,
+      certificateExpiresAtMs: now + 3_600_000,
+      ...over,
+    };
+  };
+  const registered = async () => {
+    const sandboxId = newSandboxId();
+    await store().registerSandbox(registrationOf(sandboxId), now, actor);
+    return sandboxId;
+  };
+  const bootstrapped = async () => {
+    const sandboxId = await registered();
+    const credential = { sandboxId, incarnation: 1n, hash: bootstrapHash, expiresAtMs: now + 600_000 };
+    await store().replaceBootstrap(credential, actor);
+    return sandboxId;
+  };
+  const enrolled = async () => {
+    const sandboxId = await bootstrapped();
+    const session = sessionOf(sandboxId);
+    await enrol(sandboxId, session);
+    return { sandboxId, session };
+  };
+  const enrol = (sandboxId: string, session: SessionRecord, at = store()) =>
+    at.enrol(scopeOf(sandboxId), { bootstrapHash, publicKeyDer: new Uint8Array([1]), session }, now, actor);
+
+  describe(name, () => {
+    it("keeps what it was told of a sandbox, by id and by living name", async () => {
+      const sandboxId = await registered();
+      const found = await store().findSandbox(sandboxId);
+      expect(found).toMatchObject({
+        sandboxId,
+        organizationId,
+        ownerUserId,
+        incarnation: 1n,
+        alive: true,
+        trusted: true,
+      });
+      expect(await store().findSandboxByName(organizationId, sandboxId)).toEqual(found);
+      await store().retireSandbox(sandboxId, now, actor);
+      expect(await store().findSandboxByName(organizationId, sandboxId)).toBeUndefined();
+      expect(await store().findSandbox(sandboxId)).toMatchObject({ alive: false, trusted: false });
+      expect(await store().listLivingSandboxIds()).not.toContain(sandboxId);
+    });
+
+    it("registers a sandbox once when many do it at the same moment", async () => {
+      const sandboxId = newSandboxId();
+      const changes = await Promise.all(
+        Array.from({ length: 6 }, () => store().registerSandbox(registrationOf(sandboxId), now, actor)),
+      );
+      expect(changes.map(({ decision }) => decision).sort()).toEqual(["inserted", ...Array(5).fill("unchanged")]);
+      expect(await subject().auditedAbout(sandboxId)).toEqual(["sandbox.registered"]);
+    });
+
+    it("binds the first key of many at the same moment", async () => {
+      const sandboxId = await bootstrapped();
+      const decisions = await Promise.all(
+        ["a", "b", "c", "d"].map((letter) =>
+          enrol(sandboxId, sessionOf(sandboxId, { keyThumbprint: letter.repeat(43) })),
+        ),
+      );
+      expect(decisions.map(({ decision }) => decision).sort()).toEqual(["enrol", "used", "used", "used"]);
+    });
+
+    it("gives a session one successor, and the same to all", async () => {
+      const { sandboxId, session } = await enrolled();
+      const changes = await Promise.all(
+        Array.from({ length: 4 }, () =>
+          store().refresh(scopeOf(sandboxId), { tokenId: session.tokenId, session: sessionOf(sandboxId) }, now, actor),
+        ),
+      );
+      expect(changes.map(({ decision }) => decision).sort()).toEqual(["renew", "repeat", "repeat", "repeat"]);
+      expect(new Set(changes.map((change) => change.session.tokenId)).size).toBe(1);
+    });
+
+    it("gives back a successor as it was stored", async () => {
+      const { sandboxId, session } = await enrolled();
+      const successor = sessionOf(sandboxId);
+      const refresh = (next: SessionRecord) =>
+        store().refresh(scopeOf(sandboxId), { tokenId: session.tokenId, session: next }, now, actor);
+      await refresh(successor);
+      const repeated = (await refresh(sessionOf(sandboxId))).session;
+      expect({ ...repeated, certificateDer: new Uint8Array(repeated.certificateDer) }).toEqual(successor);
+    });
+
+    it("takes a count of rejoins once, and revokes when it comes again", async () => {
+      const { sandboxId } = await enrolled();
+      const rejoin = (rejoinCount: bigint) =>
+        store().rejoin({ rejoinCount, session: sessionOf(sandboxId) }, now, actor);
+      expect((await rejoin(2n)).decision).toBe("rejoin");
+      expect((await rejoin(2n)).decision).toBe("cloned");
+      expect((await rejoin(3n)).decision).toBe("refuse");
+      expect(await store().findSandbox(sandboxId)).toMatchObject({ alive: true, trusted: false });
+    });
+
+    it("keeps the count of rejoins when the same key enrols again", async () => {
+      const { sandboxId } = await enrolled();
+      await store().rejoin({ rejoinCount: 4n, session: sessionOf(sandboxId) }, now, actor);
+      await enrol(sandboxId, sessionOf(sandboxId));
+      const again = store().rejoin({ rejoinCount: 4n, session: sessionOf(sandboxId) }, now, actor);
+      expect((await again).decision).toBe("cloned");
+    });
+
+    it("G-31 undoes what cannot be recorded", async () => {
+      const sandboxId = await bootstrapped();
+      const mute = subject().withoutAudit;
+      await expect(mute.retireSandbox(sandboxId, now, actor)).rejects.toThrow();
+      await expect(enrol(sandboxId, sessionOf(sandboxId), mute)).rejects.toThrow();
+      await expect(mute.revokeSandbox(scopeOf(sandboxId), "", now, actor)).rejects.toThrow();
+      expect(await store().findSandbox(sandboxId)).toMatchObject({ alive: true, trusted: true, keyThumbprint: "" });
+      expect(await store().findEnrolledKey(sandboxId)).toBeUndefined();
+    });
+
+    it("G-15 puts every change into the log in its order, and nothing that did not happen", async () => {
+      const { head } = await store().readTrust(0n);
+      const { sandboxId, session } = await enrolled();
+      const scope = scopeOf(sandboxId);
+      await store().refresh(scope, { tokenId: session.tokenId, session: sessionOf(sandboxId) }, now, actor);
+      await subject()
+        .withoutAudit.revokeSandbox(scope, "", now, actor)
+        .catch(() => undefined);
+      await store().revokeSandbox(scope, "", now, actor);
+      const { events } = await store().readTrust(head);
+      const told = events
+        .filter(({ subject: about }) => about.includes(sandboxId))
+        .map((event) => (event.kind === "revocation" ? event.revocationKind : event.kind));
+      expect(told).toEqual(["sandbox", RevocationKind.SUPERSEDED_TOKEN, RevocationKind.INCARNATION, "sandbox"]);
+      const sequences = events.map(({ sequence }) => sequence);
+      expect(sequences).toEqual(events.map((_, index) => head + BigInt(index) + 1n));
+    });
+
+    it("opens with the live revocations, or with what came after", async () => {
+      const { sandboxId } = await enrolled();
+      const { head } = await store().readTrust(0n);
+      await store().revokeSandbox(scopeOf(sandboxId), "", now, actor);
+      const opening = await store().openTrust(head, now);
+      if (opening.kind !== "changes") throw new Error("no changes");
+      expect(opening.events.map(({ sequence }) => sequence)).toContain(head + 1n);
+      const whole = await store().openTrust(0n, now);
+      if (whole.kind !== "snapshot") throw new Error("no snapshot");
+      expect(whole.revocations.map((event) => event.subject)).toContain(`${sandboxId}/1`);
+      expect(whole.sequence).toBe(opening.sequence);
+    });
+
+    it("forgets what nothing depends on any more", async () => {
+      const { sandboxId, session } = await enrolled();
+      await store().prune(now + 4 * 3_600_000);
+      const renewal = { tokenId: session.tokenId, session: sessionOf(sandboxId) };
+      expect((await store().refresh(scopeOf(sandboxId), renewal, now, actor)).decision).toBe("revoked");
+    });
+
+    it("G-04 makes users what the configuration says, and ends the sessions of those who changed", async () => {
+      const ada = {
+        userId: crypto.randomUUID(),
+        name: "Ada",
+        organizationId,
+        organizationName: "Example",
+        role: Role.ADMIN,
+      };
+      const bob = { ...ada, userId: crypto.randomUUID(), name: "Bob", role: Role.VIEWER };
+      await store().replaceOperators([ada, bob], now, actor);
+      const { head } = await store().readTrust(0n);
+      await store().replaceOperators([ada, bob], now, actor);
+      expect((await store().readTrust(0n)).head).toBe(head);
+
+      await store().replaceOperators([{ ...ada, role: Role.VIEWER }], now, actor);
+      expect(await store().findUser(ada.userId)).toMatchObject({ role: Role.VIEWER, active: true });
+      expect(await store().findUser(bob.userId)).toMatchObject({ active: false });
+      const { events } = await store().readTrust(head);
+      const revoked = events.filter((event) => event.kind === "revocation").map((event) => event.subject);
+      expect(revoked.sort()).toEqual([ada.userId, bob.userId].sort());
+
+      await store().replaceOperators([ada, bob], now, actor);
+      expect(await store().findUser(bob.userId)).toMatchObject({ active: true });
+    });
+  });
+}
