@@ -8,6 +8,8 @@ export interface CommandContext {
   readonly output: Output;
   /** Where the suite is that the command means. Refuses where there can be none. */
   readonly directories: () => SuiteDirectories;
+  /** The state directory that the user named; undefined for the user's usual one. */
+  readonly namedDirectory: string | undefined;
   /** How to reach it. Refuses where no suite was started. */
   readonly clientFile: () => ClientFile;
   /** A client file that the user named, so that the suite may be on another machine. */

@@ -27,8 +27,8 @@ async function main(words: readonly string[]): Promise<number> {
   let exitCode: number = exitCodes.ok;
 
   const contextOf = (options: CommonOptions): CommandContext => {
-    const directories = () =>
-      suiteDirectories({ ...environment, directory: options.directory ?? variables["SANDGATE_DIRECTORY"] });
+    const namedDirectory = options.directory ?? variables.SANDGATE_DIRECTORY;
+    const directories = () => suiteDirectories({ ...environment, directory: namedDirectory });
     const namedClientFile = options.clientFile ?? variables["SANDGATE_CLIENT_FILE"];
     return {
       output: createOutput({
@@ -38,6 +38,7 @@ async function main(words: readonly string[]): Promise<number> {
         color: options.color !== false && (variables["NO_COLOR"] ?? "") === "" && variables["TERM"] !== "dumb",
       }),
       directories,
+      namedDirectory,
       namedClientFile,
       clientFile: () => readClientFile(namedClientFile ?? directories().clientFile),
       environment,

@@ -6,7 +6,7 @@ import { formatSize } from "../quantities.ts";
 import { processTree, proportionalMemory } from "../suite/process-identity.ts";
 import type { ProgramName } from "../suite/programs.ts";
 import { type Readiness, readReadiness } from "../suite/readiness.ts";
-import { findSuiteProcesses } from "../suite/stop-suite.ts";
+import { findSuiteProcesses, type SuiteProcess } from "../suite/stop-suite.ts";
 import { findSuiteFile, programsOf } from "../suite/suite-file.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 import { formatTable } from "../table.ts";
@@ -36,7 +36,7 @@ export async function status(context: CommandContext): Promise<number> {
       found === undefined
         ? { state: "no answer", checks: {} }
         : await readReadiness(suite.ports[`${name}.admin`] ?? 0, 2_500);
-    return { name, pid: found?.pid, memoryBytes: memoryOf(found?.pid), ...readiness };
+    return { name, pid: found?.pid, memoryBytes: memoryOf(found), ...readiness };
   };
   const database = running.find(({ name }) => name === "postgres");
   const processes: readonly ProcessStatus[] = [
@@ -46,7 +46,7 @@ export async function status(context: CommandContext): Promise<number> {
           {
             name: "postgres",
             pid: database.pid,
-            memoryBytes: memoryOf(database.pid),
+            memoryBytes: memoryOf(database),
             state: "ready" as const,
             checks: {},
           },
@@ -102,9 +102,11 @@ function distinct(addresses: ClientFile["addresses"]): string {
   return [...new Set(Object.values(addresses))].join(", ");
 }
 
-function memoryOf(pid: number | undefined): number | undefined {
-  if (pid === undefined) return undefined;
-  const parts = processTree(pid).flatMap((member) => proportionalMemory(member) ?? []);
+/** The memory of a process; of the database with its workers, but of a service without the sandboxes that it started. */
+function memoryOf(process: SuiteProcess | undefined): number | undefined {
+  if (process === undefined) return undefined;
+  const members = process.name === "postgres" ? processTree(process.pid) : [process.pid];
+  const parts = members.flatMap((member) => proportionalMemory(member) ?? []);
   return parts.length === 0 ? undefined : parts.reduce((sum, part) => sum + part, 0);
 }
 

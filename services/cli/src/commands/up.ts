@@ -6,14 +6,13 @@ import { exitCodes } from "../exit-codes.ts";
 import { formatDuration } from "../quantities.ts";
 import type { DevelopmentOrigin } from "../suite/program-configs.ts";
 import { runInForeground } from "../suite/run-in-foreground.ts";
-import { preferredPortsOf, startOptionsOf } from "../suite/start-options.ts";
+import { startOptionsOf } from "../suite/start-options.ts";
 import { type StartedSuite, startSuite } from "../suite/start-suite.ts";
 
 /** Options of `sandgate up`. */
 export interface UpOptions {
   readonly separate?: boolean;
   readonly foreground?: boolean;
-  readonly directory?: string;
   readonly edgePort?: number;
   readonly mtlsPort?: number;
   readonly databaseUrlFile?: string;
@@ -31,7 +30,6 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
     detached: options.foreground !== true,
     edgePort: options.edgePort,
     mtlsPort: options.mtlsPort,
-    preferredPorts: preferredPortsOf(options.directory),
     databaseUrlFile: options.databaseUrlFile === undefined ? undefined : resolve(options.databaseUrlFile),
     developmentOrigins: origins,
     timeoutMs: options.timeout,

@@ -44,7 +44,7 @@ export function launchProgram(launch: Launch, options: { detached: boolean; path
   const [command = "", ...args] = launch.user === undefined ? words : [...dropTo(launch.user), ...words];
   const log = options.detached ? openLog(launch.logFile) : undefined;
   const child = spawn(command, args, {
-    detached: options.detached,
+    detached: true, // in a session of its own: an interruption at the terminal is for us, who end it in order
     cwd: "/",
     env: { PATH: options.path },
     stdio: ["ignore", log ?? "pipe", log ?? "pipe"],

@@ -12,7 +12,7 @@ export function startOptionsOf(context: CommandContext): StartOptions {
     detached: true,
     edgePort: undefined,
     mtlsPort: undefined,
-    preferredPorts: preferredPortsOf(undefined),
+    preferredPorts: context.namedDirectory === undefined ? preferredPorts : {},
     databaseUrlFile: undefined,
     databaseUrl: context.environment.databaseUrl,
     developmentOrigins: [],
@@ -25,17 +25,14 @@ export function startOptionsOf(context: CommandContext): StartOptions {
   };
 }
 
-/** A user's own suite has ports that are easy to remember; a suite in a directory of its own does not compete for them. */
-export function preferredPortsOf(directory: string | undefined): Readonly<Record<string, number>> {
-  if (directory !== undefined) return {};
-  return {
-    "all-in-one.edge": 7443,
-    "all-in-one.mtls": 7444,
-    "auth.edge": 7443,
-    "auth.mtls": 7444,
-    "sandbox.edge": 7445,
-    "sandbox.mtls": 7446,
-    "policy.edge": 7447,
-    "policy.mtls": 7448,
-  };
-}
+/** A user's usual suite has ports that are easy to remember; a suite in a directory of its own does not compete for them. */
+const preferredPorts: Readonly<Record<string, number>> = {
+  "all-in-one.edge": 7443,
+  "all-in-one.mtls": 7444,
+  "auth.edge": 7443,
+  "auth.mtls": 7444,
+  "sandbox.edge": 7445,
+  "sandbox.mtls": 7446,
+  "policy.edge": 7447,
+  "policy.mtls": 7448,
+};
