@@ -23,7 +23,8 @@ export function createLogger(options: {
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: describeError },
   };
-  return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  // written at once and in order: the last lines before a death are the ones that matter
+  return pino(settings, options.destination ?? pino.destination({ dest: 1, sync: true }));
 }
 
 /** The fields of an error that may be logged. */
