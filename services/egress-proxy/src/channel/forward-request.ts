@@ -8,7 +8,7 @@ import type { ProxyRequest } from "../http/request.ts";
 import { type OriginResponse, parseResponse } from "../http/response.ts";
 import type { Limits } from "../limits.ts";
 import type { Exchange } from "./exchange.ts";
-import { SocketReader, writeTo } from "./socket-reader.ts";
+import { ConnectionLost, SocketReader, writeTo } from "./socket-reader.ts";
 import { relay } from "./tunnel.ts";
 
 const maximumInterimAnswers = 16;
@@ -36,11 +36,18 @@ export async function forwardRequest(forwarding: Forwarding): Promise<boolean> {
   const { socket, reader, exchange, request, upstream, limits } = forwarding;
   const origin = new SocketReader(upstream);
   const destroyUpstream = () => upstream.destroy();
-  upstream.setTimeout(limits.idleTimeoutMs, destroyUpstream);
+  let idle = false;
+  let answering = false;
+  upstream.setTimeout(limits.idleTimeoutMs, () => {
+    idle = true;
+    destroyUpstream();
+  });
+  const destroyClient = () => socket.destroy();
   exchange.signal.addEventListener("abort", destroyUpstream, { once: true });
   const sent = sendRequest(forwarding);
   try {
     const response = await readAnswer(forwarding, origin, sent);
+    answering = true;
     if (response.status === 101) {
       await writeTo(socket, writeAnswerHead(forwarding, response, "upgrade"));
       origin.release();
@@ -48,14 +55,18 @@ export async function forwardRequest(forwarding: Forwarding): Promise<boolean> {
       await relay(socket, upstream, { idleTimeoutMs: limits.idleTimeoutMs, signal: exchange.signal });
       return false;
     }
+    socket.setTimeout(limits.idleTimeoutMs, destroyClient); // also a client that does not read
     const reusable = request.keepAlive && response.framing.kind !== "until-close";
     await writeTo(socket, writeAnswerHead(forwarding, response, reusable ? "keep-alive" : "close"));
     await copyBody(origin, response.framing, socket, chunksFor(request, response.framing));
     return reusable && (await Promise.race([sent, "sending" as const])) === "sent";
   } catch (fault) {
-    if (!(fault instanceof Refusal)) socket.destroy();
+    if (answering) throw new ConnectionLost("the answer was cut", { cause: fault });
+    if (idle) throw Refusal.fault(504, "upstream_timeout", "the origin did not answer in time");
     throw fault;
   } finally {
+    socket.setTimeout(0);
+    socket.off("timeout", destroyClient);
     exchange.signal.removeEventListener("abort", destroyUpstream);
     destroyUpstream();
   }
