@@ -85,6 +85,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     options.mutualTls,
   );
 
+  const bound = new Set<string>();
   return {
     bind: (address) =>
       new Promise((resolve, reject) => {
@@ -93,18 +94,22 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         server.bindAsync(address, credentials, (error, port) => {
           if (error !== null) return reject(new ListenError(address, error));
           if (path !== undefined) chmodSync(path, 0o666);
-          resolve(path === undefined ? address.replace(/:\d+$/, `:${port}`) : address);
+          const answer = path === undefined ? address.replace(/:\d+$/, `:${port}`) : address;
+          bound.add(answer);
+          resolve(answer);
         });
       }),
     unbind: (address) => {
+      bound.delete(address);
       server.drain(address, 0);
       server.unbind(address);
       if (address.startsWith("unix:")) rmSync(address.slice("unix:".length), { force: true });
     },
     stop: async (graceMs) => {
-      const timer = setTimeout(() => server.forceShutdown(), graceMs);
+      // Not forceShutdown: without channelz, grpc-js does not know its sessions there, and waits for ever for a stream that stays open.
+      for (const address of bound) server.drain(address, graceMs);
+      bound.clear();
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      clearTimeout(timer);
     },
   };
 }
