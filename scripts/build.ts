@@ -1,5 +1,5 @@
 /**
- * Bundles each program into dist/<name>.mjs for Node 24, with its source map beside it.
+ * Bundles each program into dist/<name>.mjs for Node 24, with its source map beside it; the command line is split into parts that load when needed.
  *
  * How a program finds a file that ships with it, in source and bundled alike: it writes `new URL("<relative path>", import.meta.url)` with a
  * literal path, seen from that very source file. In source form this names the file itself. The bundler copies the file or folder to dist/<its
@@ -25,6 +25,8 @@ const programs: Readonly<Record<string, string>> = {
   sandgate: "services/cli/src/main.ts",
 };
 
+const commandLine = "sandgate";
+
 /** Bundled CommonJS code calls `require` for Node's own modules and for pty.node, which lies beside the bundle. */
 const banner = [
   `import { createRequire as createRequireOfBundle } from "node:module";`,
@@ -45,20 +47,33 @@ export interface BuildOutcome {
  */
 export async function buildPrograms(root: string): Promise<BuildOutcome> {
   const names = Object.keys(programs).filter((name) => existsSync(join(root, programs[name] ?? "")));
-  const results = await Promise.all(names.map(async (name) => ({ name, files: await bundle(root, name) })));
+  // Together the services are built several times faster than one by one; but together they also fail.
+  const groups = [names.filter((name) => name !== commandLine), names.filter((name) => name === commandLine)];
+  const attempts = groups.map(async (group) => {
+    const files = await bundle(root, group, "silent");
+    if (files !== undefined) return [{ names: group, files }];
+    return await Promise.all(
+      group.map(async (name) => ({ names: [name], files: await bundle(root, [name], "warning") })),
+    );
+  });
+  const results = (await Promise.all(attempts)).flat();
+  const failed = results.filter((result) => result.files === undefined).flatMap((result) => result.names);
   const files = new Map(results.flatMap((result) => [...(result.files ?? [])]));
-  const failed = results.filter((result) => result.files === undefined).map(({ name }) => name);
   synchronize(join(root, "dist"), files, { removeOthers: failed.length === 0 });
   return { built: names.filter((name) => !failed.includes(name)), failed };
 }
 
-/** The files of one program by their paths in dist; undefined if it cannot be built. */
-async function bundle(root: string, name: string): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+/** The files of some programs by their paths in dist; undefined if one cannot be built. */
+async function bundle(
+  root: string,
+  names: readonly string[],
+  logLevel: "silent" | "warning",
+): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
   const dist = join(root, "dist");
   const files = new Map<string, Uint8Array>();
   const result = await build({
     absWorkingDir: root,
-    entryPoints: [{ out: name, in: programs[name] ?? "" }],
+    entryPoints: names.map((name) => ({ out: name, in: programs[name] ?? "" })),
     outdir: dist,
     outExtension: { ".js": ".mjs" },
     bundle: true,
@@ -66,19 +81,19 @@ async function bundle(root: string, name: string): Promise<ReadonlyMap<string, U
     platform: "node",
     target: "node24",
     format: "esm",
-    // The command line loads only what the command at hand needs; the other programs are one file each.
-    splitting: name === "sandgate",
-    chunkNames: `${name}-[hash]`,
+    // Of the command line, only what a command needs is loaded.
+    splitting: names.includes(commandLine),
+    chunkNames: `${commandLine}-[hash]`,
     minifySyntax: true,
     legalComments: "eof",
     sourcemap: "linked",
     sourcesContent: false,
     banner: { js: banner },
     external: ["pg-native", "./pty.node"],
-    logLevel: "warning",
+    logLevel,
     plugins: [shippedFiles({ root, dist, files }), terminalBinary({ root, files })],
   }).catch((failure: unknown) => {
-    if (failure instanceof Error && "errors" in failure) return undefined; // esbuild has printed them
+    if (failure instanceof Error && "errors" in failure) return undefined; // esbuild's own; it prints them
     throw failure;
   });
   for (const { path, contents } of result?.outputFiles ?? []) files.set(relative(dist, path), contents);

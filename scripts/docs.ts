@@ -3,7 +3,7 @@
  * With --check it writes nothing and fails when a page is stale.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
@@ -19,7 +19,7 @@ import {
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { getComments } from "@bufbuild/protoplugin";
 import { access, error, ListenerSchema, PrincipalKindSchema, RoleSchema } from "@sandgate/api/options";
-import { describeSchema } from "@sandgate/config";
+import { type ConfigRow, describeSchema } from "@sandgate/config";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -103,7 +103,7 @@ function methodRow(method: DescMethod): string {
   );
 }
 
-/** A page of every program whose src/config.ts exports a `configSchema`. */
+/** A section for every program with a schema: the exports named …Config of its src/…-config.ts. */
 async function configurationPage(): Promise<string> {
   const lines = [
     "# Configuration",
@@ -112,28 +112,30 @@ async function configurationPage(): Promise<string> {
     "Secrets are never values here: a field names the file that holds one. Where *Default* says `required` there is none; where it is empty the",
     "field may be left out.",
   ];
-  for (const program of readdirSync(join(root, "services"))) {
-    const file = join(root, "services", program, "src/config.ts");
-    if (!existsSync(file)) continue;
-    // What a module exports is known only by looking.
-    const { configSchema } = (await import(pathToFileURL(file).href)) as {
-      configSchema?: Parameters<typeof describeSchema>[0];
-    };
-    if (configSchema === undefined) throw new TypeError(`services/${program}/src/config.ts exports no configSchema`);
-    lines.push("", `## ${program}`, "", ...tableHead("Field", "Type", "Default", "What it is"));
-    for (const { path, type, default: standard, description } of describeSchema(configSchema))
-      lines.push(
-        row(
-          `\`${path}\``,
-          type,
-          standard === "" || standard === "required" ? standard : `\`${standard}\``,
-          description,
-        ),
-      );
+  for (const file of globSync("services/*/src/*-config.ts", { cwd: root }).sort()) {
+    const exported = (await import(pathToFileURL(join(root, file)).href)) as Record<string, unknown>; // any module is that
+    for (const [name, schema] of Object.entries(exported)) {
+      if (!name.endsWith("Config") || !isSchema(schema)) continue;
+      lines.push("", `## ${file.split("/")[1]}`, "", ...tableHead("Field", "Type", "Default", "What it is"));
+      for (const { path, type, default: standard, description } of describeProgram(file, schema))
+        lines.push(row(`\`${path}\``, type, isValue(standard) ? `\`${standard}\`` : standard, description));
+    }
   }
   return page(lines);
 }
 
+function describeProgram(file: string, schema: Schema): readonly ConfigRow[] {
+  try {
+    return describeSchema(schema);
+  } catch (cause) {
+    throw new Error(`${file} cannot be described`, { cause });
+  }
+}
+
+type Schema = Parameters<typeof describeSchema>[0];
+
+const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null && "_zod" in value;
+const isValue = (standard: string) => standard !== "" && standard !== "required";
 const tableHead = (...titles: readonly string[]) => [row(...titles), `|${titles.map(() => "---|").join("")}`];
 const row = (...cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 const paragraph = (comment: string | undefined) => (comment ?? "").trim().replaceAll(/\s+/g, " ");
