@@ -1,6 +1,8 @@
 import { type KeyObject, sign } from "node:crypto";
-import type { RejoinSandboxResponse } from "@sandgate/api/auth";
+import { create } from "@bufbuild/protobuf";
+import { RejoinSandboxRequestSchema, type RejoinSandboxResponse } from "@sandgate/api/auth";
 import { createKeyPair, keyThumbprint, readCertificate } from "@sandgate/pki";
+import type { Call } from "@sandgate/rpc";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   type AuthBench,
@@ -13,6 +15,8 @@ import {
   start,
   startAuthBench,
 } from "../auth-bench.contract.ts";
+import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
+import { rejoinSandbox } from "./rejoin-sandbox.ts";
 
 let bench: AuthBench;
 beforeAll(async () => {
@@ -22,6 +26,10 @@ beforeEach(() => {
   bench.clock.now = start;
 });
 afterAll(() => bench.stop());
+
+const never = async () => {
+  throw new Error("this is not reached");
+};
 
 const anonymous = () => bench.as({ principal: { kind: "anonymous", authenticator: "none" } });
 
@@ -131,6 +139,26 @@ describe("RejoinSandbox", () => {
       else await bench.as({}).revokeSandbox({ sandbox: sandboxId });
       expect(await reasonOf(rejoin({ sandboxId, key: keys.privateKey, rejoinCount: 1n }))).toBe("PROOF_REJECTED");
     }
+  });
+
+  it("waits for the proof no longer than it says", async () => {
+    const handler = rejoinSandbox({
+      store: { findEnrolledKey: never, rejoin: never },
+      issuer: {} as CredentialIssuer,
+      feed: { reached: never },
+      recordDenial: never,
+      clock: () => start,
+      proofTimeoutMs: 20,
+    });
+    const silent = Promise.withResolvers<never>();
+    const requests = (async function* () {
+      yield create(RejoinSandboxRequestSchema, { step: { case: "sandboxId", value: newSandboxId() } });
+      await silent.promise;
+    })();
+    const call = { signal: new AbortController().signal } as Call;
+    const responses = handler(requests, call)[Symbol.asyncIterator]();
+    expect((await responses.next()).value).toMatchObject({ step: { case: "challenge" } });
+    await expect(responses.next()).rejects.toMatchObject({ reason: "DEADLINE_EXCEEDED" });
   });
 
   it.each([
