@@ -1,3 +1,9 @@
-export { createThrowAwayDatabase, type ThrowAwayDatabase } from "./throw-away-database.ts";
 export { type BuiltSupervisor, buildSupervisor } from "./build-supervisor.ts";
-export { createFakeControlPlane, type FakeControlPlane, type FakeExec, type FakeSession } from "./fake-control-plane.ts";
+export { type CrashPlan, type CrashPointOptions, crashPointMethods, withCrashPoints } from "./crash-points.ts";
+export {
+  createFakeControlPlane,
+  type FakeControlPlane,
+  type FakeExec,
+  type FakeSession,
+} from "./fake-control-plane.ts";
+export { createThrowAwayDatabase, type ThrowAwayDatabase } from "./throw-away-database.ts";
