@@ -121,16 +121,17 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
   ): Promise<SandboxRecord | undefined> {
     return withTransaction(this.#pool, async (tx) => {
       const { rows } = await tx.query<SandboxRow>(
-        // what was found broken once stays broken
+        // what was found broken once stays broken; a supervisor tells again whenever it comes back
         `update sandboxes
-            set confinement = case when confinement = 'broken' then confinement else $4 end,
+            set confinement = $4,
                 waiting_for = case when $4 = 'proved' then array_remove(waiting_for, 'confinement') else waiting_for end,
                 supervisor_seen_time = $5, version = version + 1
           where id = $1 and organization_id = $2 and incarnation = $3 and phase <> 'DELETED'
+            and confinement not in ('broken', $4)
           returning ${sandboxColumns}`,
         [scope.sandboxId, scope.organizationId, input.incarnation, input.confinement, new Date(input.nowMs)],
       );
-      if (rows[0] === undefined) return undefined;
+      if (rows[0] === undefined) return findIncarnation(tx, scope, input.incarnation);
       const record = toRecord(rows[0]);
       await this.#append(tx, record, input.event);
       return record;
@@ -153,10 +154,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
           returning ${sandboxColumns}`,
         [scope.sandboxId, scope.organizationId, input.incarnation, JSON.stringify(input.exit), new Date(input.nowMs)],
       );
-      if (rows[0] === undefined) {
-        const record = await findIn(tx, scope);
-        return record?.incarnation === input.incarnation ? record : undefined;
-      }
+      if (rows[0] === undefined) return findIncarnation(tx, scope, input.incarnation);
       const record = toRecord(rows[0]);
       await this.#append(tx, record, input.event);
       return record;
@@ -337,6 +335,15 @@ async function findIn(sql: SqlClient, scope: SandboxScope): Promise<SandboxRecor
     [scope.sandboxId, scope.organizationId],
   );
   return rows[0] === undefined ? undefined : toRecord(rows[0]);
+}
+
+async function findIncarnation(
+  sql: SqlClient,
+  scope: SandboxScope,
+  incarnation: bigint,
+): Promise<SandboxRecord | undefined> {
+  const record = await findIn(sql, scope);
+  return record?.incarnation === incarnation && record.phase !== "DELETED" ? record : undefined;
 }
 
 /** Makes the request this transaction's to answer; answers what was answered the first time if it was. */

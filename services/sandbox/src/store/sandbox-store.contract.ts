@@ -274,6 +274,19 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       });
     });
 
+    it("again changes nothing", async () => {
+      const { sandbox } = await insert();
+      const report = {
+        incarnation: 1n,
+        confinement: "proved",
+        event: event("sandbox.confinement_proved"),
+        nowMs,
+      } as const;
+      await store.recordConfinement(scopeOf(sandbox.id), report);
+      expect(await store.recordConfinement(scopeOf(sandbox.id), report)).toMatchObject({ version: 2n });
+      expect(await auditedActions(sandbox.id)).toEqual(["sandbox.created", "sandbox.confinement_proved"]);
+    });
+
     it("cannot mend a confinement that was found broken", async () => {
       const { sandbox } = await insert();
       const report = { incarnation: 1n, event: event("confinement"), nowMs };
