@@ -1,5 +1,6 @@
 import "reflect-metadata"; // @peculiar/x509 cannot be loaded without it
 import {
+  createHash,
   createPrivateKey,
   createPublicKey,
   type KeyObject,
@@ -204,6 +205,14 @@ export async function loadCertificateAuthority(files: CertificateAuthorityFiles)
   };
 }
 
+const isNoAuthority = new BasicConstraintsExtension(false, undefined, true);
+const signsOnly = new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true);
+
+/** A key identifier of RFC 7093, method 4: of the whole SubjectPublicKeyInfo. */
+function keyIdentifier(publicKeyDer: Uint8Array): string {
+  return createHash("sha256").update(publicKeyDer).digest("hex").slice(0, 40);
+}
+
 interface Signing {
   readonly key: webcrypto.CryptoKey;
   readonly issuer: Name;
@@ -234,11 +243,11 @@ async function issue(
     signingKey: signing.key,
     signingAlgorithm: SIGNATURE,
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      isNoAuthority,
+      signsOnly,
       new ExtendedKeyUsageExtension(leaf.usages),
       new SubjectAlternativeNameExtension(leaf.names),
-      await SubjectKeyIdentifierExtension.create(publicKey),
+      new SubjectKeyIdentifierExtension(keyIdentifier(publicKey)),
       signing.authorityKeyIdentifier,
     ],
   });
