@@ -12,7 +12,7 @@ export interface ConfigRow {
   readonly description: string;
 }
 
-/** Every field of a schema in its own order, for docs/configuration.md. Throws if a field has no description. */
+/** Every field of a schema in its own order, for docs/configuration.md. Throws if a field, but an object, has no description. */
 export function describeSchema(schema: z.core.$ZodType): readonly ConfigRow[] {
   return describe(schema, "");
 }
@@ -21,7 +21,8 @@ function describe(schema: z.core.$ZodType, path: string): ConfigRow[] {
   return Object.entries(fieldsOf(schema) ?? {}).flatMap(([key, field]) => {
     const at = path === "" ? key : `${path}.${key}`;
     const node = unwrapSchema(field);
-    if (node.description === "") throw new TypeError(`configuration field ${at} has no description`);
+    if (node.description === "" && node.schema._zod.def.type !== "object")
+      throw new TypeError(`configuration field ${at} has no description`);
     const row: ConfigRow = {
       path: at,
       type: nameType(node.schema),

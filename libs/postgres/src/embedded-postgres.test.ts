@@ -215,18 +215,20 @@ describe("it refuses, and says what to do,", () => {
     expect(await refusal({ dataDirectory: "data" })).toMatchObject({ message: expect.stringContaining("absolute") });
   });
 
-  test.runIf(isRoot)("a data directory of another uid", async () => {
+  test("a data directory of another uid", async ({ skip }) => {
+    if (!isRoot) skip("only root chooses the server's uid");
     await (await start({ durable: false })).stop();
     expect(await refusal({ uid: 65_500 })).toMatchObject({ message: expect.stringContaining("belongs to uid 65531") });
   });
 });
 
-describe.runIf(isRoot)("an ordinary user", () => {
+describe("an ordinary user", () => {
   // 65534 (nobody) has an entry in every passwd file, 64999 has none
-  test.each([
+  test.for([
     ["with a passwd entry", 65_534],
     ["without a passwd entry", 64_999],
-  ])("%s runs it as himself", async (_, asUid) => {
+  ] as const)("%s runs it as himself", async ([, asUid], { skip }) => {
+    if (!isRoot) skip("only root can become another user; the other tests run as this one");
     chownSync(root, asUid, asUid);
     const { child, pid } = await startElsewhere({ asUid });
     expect(readFileSync(`/proc/${pid}/status`, "utf8")).toMatch(new RegExp(`^Uid:\\t${asUid}\\t`, "m"));

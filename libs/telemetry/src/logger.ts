@@ -28,7 +28,7 @@ export function createLogger(options: {
 }
 
 /** The fields of an error that may be logged. */
-export function describeError(error: unknown, depth = 0): unknown {
+function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return { type: typeof error };
   return {
     type: error.name,
