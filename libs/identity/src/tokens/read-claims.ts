@@ -4,7 +4,7 @@ import type { ClaimsByKind } from "./token-claims.ts";
 import { type TokenKind, tokenIssuer, tokenRules } from "./token-kind.ts";
 
 /** Clocks of two services may differ by this much. */
-export const CLOCK_SKEW_MS = 5_000;
+const CLOCK_SKEW_MS = 5_000;
 
 /** Why claims were refused. */
 export type ClaimsFault = "claims" | "expired";
