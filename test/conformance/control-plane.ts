@@ -15,7 +15,7 @@ import { createTokenSigner, type EgressClaims, formatJwks, mintToken } from "@sa
 import { ServiceError } from "@sandgate/rpc";
 
 export const trustDomain = "sandgate.local";
-export const organizationId = "5f0e1fd0-6d0b-4b0f-9e53-0d5d8a6f3c11";
+const organizationId = "5f0e1fd0-6d0b-4b0f-9e53-0d5d8a6f3c11";
 
 /** The Auth and Policy services as the proxy sees them, told by the test what to say. */
 export class ControlPlane {

@@ -10,8 +10,7 @@ import {
   newDecisionId,
 } from "@sandgate/egress-proxy";
 import { type PolicyMessage, parseAuthoredPolicy } from "@sandgate/policy";
-import { createLogger } from "@sandgate/telemetry";
-import { Registry } from "prom-client";
+import { createLogger, createMetrics } from "@sandgate/telemetry";
 import { ControlPlane, trustDomain } from "./control-plane.ts";
 import { OriginServer } from "./origin-server.ts";
 import { StubDns } from "./stub-dns.ts";
@@ -51,7 +50,7 @@ export class ProxyBench {
   readonly tls = new OriginServer();
   readonly dials: string[] = [];
   readonly log: string[] = [];
-  readonly registry = new Registry();
+  readonly registry = createMetrics();
   /** Added to the clock of the proxy. */
   clockSkewMs = 0;
   /** Addresses whose dial is never answered. */

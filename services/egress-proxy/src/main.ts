@@ -6,13 +6,14 @@ import { createLogger, createMetrics, runProgram } from "@sandgate/telemetry";
 import { newDecisionId } from "./decision-id.ts";
 import { dropPrivileges } from "./drop-privileges.ts";
 import { createEgressProxyModule } from "./module.ts";
-import { proxyConfig, toLimits } from "./proxy-config.ts";
+import { proxyConfig, proxyUser, toLimits } from "./proxy-config.ts";
 
 runProgram({
   name: "egress-proxy",
   async start() {
-    const config = loadConfig({ schema: proxyConfig, file: findConfigFile({ argv: process.argv.slice(2) }) });
-    dropPrivileges(config.user);
+    const file = findConfigFile({ argv: process.argv.slice(2) });
+    dropPrivileges(loadConfig({ schema: proxyUser, file, env: {} }).user, process);
+    const config = loadConfig({ schema: proxyConfig, file });
     const logger = createLogger({ service: "egress-proxy", level: config.log.level });
     const registry = createMetrics();
     const certificates = new FileCertificateStore(

@@ -58,6 +58,19 @@ const origin = z.strictObject({
   target_port: port().describe("port that is dialled"),
 });
 
+const user = z
+  .strictObject({
+    uid: z.int().min(1).max(0xffff_fffe).describe("user to become when started as root"),
+    gid: z.int().min(1).max(0xffff_fffe).describe("group to become when started as root"),
+  })
+  .optional()
+  .describe(
+    "whom the proxy becomes before it reads anything else, when started as root; its files must be readable to it",
+  );
+
+/** The part of the configuration file that is read while the process may still be root's. */
+export const proxyUser = z.looseObject({ user });
+
 /** The configuration of the egress proxy. */
 export const proxyConfig = z.strictObject({
   mode: sections.mode,
@@ -78,15 +91,7 @@ export const proxyConfig = z.strictObject({
     })
     .prefault({})
     .describe("where names are resolved"),
-  user: z
-    .strictObject({
-      uid: z.int().min(1).max(0xffff_fffe).describe("user to become when started as root"),
-      gid: z.int().min(1).max(0xffff_fffe).describe("group to become when started as root"),
-    })
-    .optional()
-    .describe(
-      "whom the proxy becomes before it opens anything, when it is started as root; its files must be readable to it",
-    ),
+  user,
   limits,
   development: developmentOnly(
     z.strictObject({
