@@ -115,7 +115,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
   const mainExit = Promise.withResolvers<ProcessExit>();
   const execs = new Map<string, ExecRelay>();
   const sessions: FakeSession[] = [];
-  let sessionWaiters: (() => void)[] = [];
+  const sessionWaiters: (() => void)[] = [];
   let enrolledKey: Uint8Array | undefined;
   let lastRejoin = 0n;
   let servers: GrpcServer[] = [];
@@ -137,7 +137,12 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       ];
       const common = { services, certificates, newCallId: () => randomBytes(8).toString("hex") };
       const enrol = createGrpcServer({ ...common, listener: Listener.ENROL, steps: [count], mutualTls: false });
-      const control = createGrpcServer({ ...common, listener: Listener.CONTROL, steps: [count, requireToken], mutualTls: true });
+      const control = createGrpcServer({
+        ...common,
+        listener: Listener.CONTROL,
+        steps: [count, requireToken],
+        mutualTls: true,
+      });
       servers = [enrol, control];
       await enrol.bind(`unix:${join(directory, "enrol.sock")}`);
       await control.bind(`unix:${join(directory, "control.sock")}`);
@@ -178,15 +183,29 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       throw new ServiceError("CREDENTIAL_REJECTED", "not a token that was issued");
   };
 
-  const issue = async (leaf: { der: Uint8Array; notAfter: number }): Promise<MessageInitShape<typeof SandboxCredentialsSchema>> => {
+  const issue = async (leaf: {
+    der: Uint8Array;
+    notAfter: number;
+  }): Promise<MessageInitShape<typeof SandboxCredentialsSchema>> => {
     const token = randomBytes(24).toString("base64url");
     tokens.add(token);
     issued.push(token);
     const expireTime = timestampFromMs(Date.now() + plane.lifeMs);
-    return { certificateChain: [leaf.der], token, tokenExpireTime: expireTime, certificateExpireTime: timestampFromMs(leaf.notAfter) };
+    return {
+      certificateChain: [leaf.der],
+      token,
+      tokenExpireTime: expireTime,
+      certificateExpireTime: timestampFromMs(leaf.notAfter),
+    };
   };
   const certify = (publicKeyDer: Uint8Array) =>
-    sandboxAuthority.renewSandboxCertificate({ trustDomain, sandboxId, publicKeyDer, lifeMs: 3_600_000, now: Date.now() });
+    sandboxAuthority.renewSandboxCertificate({
+      trustDomain,
+      sandboxId,
+      publicKeyDer,
+      lifeMs: 3_600_000,
+      now: Date.now(),
+    });
 
   const authHandlers = {
     issueSandboxToken: async (request: IssueSandboxTokenRequest, call: Call) => {
@@ -350,12 +369,18 @@ class ExecRelay implements FakeExec {
     this.end();
   }
 
-  async collect(): Promise<{ stdout: string; stderr: string; exit: ProcessExit | undefined; startFault: string | undefined }> {
+  async collect(): Promise<{
+    stdout: string;
+    stderr: string;
+    exit: ProcessExit | undefined;
+    startFault: string | undefined;
+  }> {
     const texts = { stdout: "", stderr: "" };
     let exit: ProcessExit | undefined;
     let startFault: string | undefined;
     for await (const { output } of this.outputs) {
-      if (output.case === "stdout" || output.case === "stderr") texts[output.case] += Buffer.from(output.value).toString("utf8");
+      if (output.case === "stdout" || output.case === "stderr")
+        texts[output.case] += Buffer.from(output.value).toString("utf8");
       if (output.case === "exit") exit = output.value;
       if (output.case === "startFault") startFault = output.value;
     }

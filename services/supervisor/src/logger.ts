@@ -13,6 +13,8 @@ export function createLogger(options: { write: (line: string) => void; clock: ()
   const at =
     (level: string) =>
     (message: string, fields: LogFields = {}): void =>
-      options.write(`${JSON.stringify({ level, time: new Date(options.clock()).toISOString(), message, ...fields })}\n`);
+      options.write(
+        `${JSON.stringify({ level, time: new Date(options.clock()).toISOString(), message, ...fields })}\n`,
+      );
   return { info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -34,7 +34,11 @@ try {
   await supervisor.ended;
   process.exit(0);
 } catch (cause) {
-  const { name = "Error", message = String(cause), reason } = cause as { name?: string; message?: string; reason?: string };
+  const {
+    name = "Error",
+    message = String(cause),
+    reason,
+  } = cause as { name?: string; message?: string; reason?: string };
   logger.error("the supervisor cannot go on", { name, fault: message, reason });
   process.exit(3);
 }

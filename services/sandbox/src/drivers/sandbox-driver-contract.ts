@@ -1,7 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
 import { createFakeControlPlane, type FakeControlPlane, type FakeSession } from "@sandgate/testing";
-import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { DriverExit, SandboxDriver, SandboxStart } from "./sandbox-driver.ts";
 
@@ -140,7 +140,9 @@ export function describeSandboxDriver(name: string, setUp: () => Promise<DriverU
 
     it("kills what does not end in time", async () => {
       const { id, plane, session } = await run();
-      const stubborn = plane.exec(session, { command: ["sh", "-c", "trap '' TERM HUP; echo on; while :; do sleep 1; done"] });
+      const stubborn = plane.exec(session, {
+        command: ["sh", "-c", "trap '' TERM HUP; echo on; while :; do sleep 1; done"],
+      });
       for await (const { output } of stubborn.outputs) if (output.case === "stdout") break;
       await subject.driver.stop({ sandboxId: id, graceMs: 50 });
       expect(await listed(id)).toMatchObject({ running: false });

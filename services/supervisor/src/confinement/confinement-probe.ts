@@ -34,7 +34,9 @@ export async function probeConfinement(options: {
     }
     const exit = await process.exited;
     const findings = exit.kind === "exited" && exit.code === 0 ? parseFindings(texts.stdout) : undefined;
-    return findings ?? [{ name: "probe", confined: false, detail: `it gave no answer: ${texts.stderr.trim().slice(-300)}` }];
+    return (
+      findings ?? [{ name: "probe", confined: false, detail: `it gave no answer: ${texts.stderr.trim().slice(-300)}` }]
+    );
   } finally {
     clearTimeout(kill);
   }

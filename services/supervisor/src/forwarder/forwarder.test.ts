@@ -108,7 +108,9 @@ describe("the forwarder", () => {
 
   it("passes interim answers on before the last one", async () => {
     const client = await dial();
-    client.socket.write("POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    client.socket.write(
+      "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
     const { socket, received } = await upstream();
     await received("\r\n\r\n");
     socket.write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -151,7 +153,9 @@ describe("the forwarder", () => {
 
   it("sends nothing of a tunnel that the proxy refuses, and passes the refusal on", async () => {
     const client = await dial();
-    client.socket.write("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\nGET http://evil.example/ HTTP/1.1\r\n\r\n");
+    client.socket.write(
+      "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\nGET http://evil.example/ HTTP/1.1\r\n\r\n",
+    );
     const { socket, received } = await upstream();
     const head = await received("\r\n\r\n");
     socket.end("HTTP/1.1 403 Forbidden\r\nx-deny-reason: host_not_allowed\r\nContent-Length: 2\r\n\r\nno");
@@ -162,7 +166,9 @@ describe("the forwarder", () => {
 
   it("relays a WebSocket after 101", async () => {
     const client = await dial();
-    client.socket.write("GET http://example.com/ws HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    client.socket.write(
+      "GET http://example.com/ws HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
     const { socket, received } = await upstream();
     expect(await received("\r\n\r\n")).toContain("Upgrade: websocket\r\nConnection: upgrade\r\n");
     socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
@@ -198,7 +204,11 @@ describe("the forwarder", () => {
     ["a folded header", "GET http://example.com/ HTTP/1.1\r\nX: a\r\n b\r\n\r\n", 400],
     ["a blank before the colon", "GET http://example.com/ HTTP/1.1\r\nContent-Length : 3\r\n\r\n", 400],
     ["two lengths", "POST http://example.com/ HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400],
-    ["a length and chunks", "POST http://example.com/ HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400],
+    [
+      "a length and chunks",
+      "POST http://example.com/ HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+      400,
+    ],
     ["another transfer coding", "POST http://example.com/ HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n", 400],
     ["a NUL", "GET http://example.com/ HTTP/1.1\r\nX: a\0b\r\n\r\n", 400],
     ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400],

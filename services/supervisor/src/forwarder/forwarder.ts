@@ -1,4 +1,4 @@
-import { createServer, connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { readHead } from "./read-head.ts";
 import { MalformedHead, parseRequestHead, parseStatus, type RequestHead } from "./request-head.ts";
 
@@ -58,7 +58,8 @@ async function serve(client: Socket, options: ForwarderOptions): Promise<void> {
   const head = await readHead(client, { maxBytes: maxHeadBytes, timeoutMs: options.headTimeoutMs ?? 15_000 });
   if (head === "closed") return void client.destroy();
   if (head === "too-slow") return refuse(client, "408 Request Timeout", "the request head did not come in time");
-  if (head === "too-large") return refuse(client, "431 Request Header Fields Too Large", "the request head is too large");
+  if (head === "too-large")
+    return refuse(client, "431 Request Header Fields Too Large", "the request head is too large");
   let request: RequestHead;
   try {
     request = parseRequestHead(head.text);
@@ -67,7 +68,8 @@ async function serve(client: Socket, options: ForwarderOptions): Promise<void> {
     return refuse(client, "400 Bad Request", "this is a proxy: it takes CONNECT and absolute request targets");
   }
   const token = await options.egressToken();
-  if (token === undefined) return refuse(client, "503 Service Unavailable", "this sandbox has no egress credential now");
+  if (token === undefined)
+    return refuse(client, "503 Service Unavailable", "this sandbox has no egress credential now");
   const proxy = connect({ path: options.egressSocket, allowHalfOpen: true });
   proxy.pause();
   client.once("close", () => proxy.destroy());
@@ -83,7 +85,8 @@ async function serve(client: Socket, options: ForwarderOptions): Promise<void> {
 }
 
 function composeHead(request: RequestHead, token: string): string {
-  const connection = request.kind === "connect" ? [] : [`Connection: ${request.kind === "upgrade" ? "upgrade" : "close"}`];
+  const connection =
+    request.kind === "connect" ? [] : [`Connection: ${request.kind === "upgrade" ? "upgrade" : "close"}`];
   return `${[...request.lines, ...connection, `Proxy-Authorization: Bearer ${token}`].join("\r\n")}\r\n\r\n`;
 }
 
@@ -113,7 +116,12 @@ function sendBody(options: { client: Socket; proxy: Socket; body: RequestHead["b
 }
 
 /** Passes the proxy's answer on; after one that opens a tunnel, everything in both directions. */
-async function relayAnswer(options: { client: Socket; proxy: Socket; request: RequestHead; rest: Buffer }): Promise<void> {
+async function relayAnswer(options: {
+  client: Socket;
+  proxy: Socket;
+  request: RequestHead;
+  rest: Buffer;
+}): Promise<void> {
   const { client, proxy, request, rest } = options;
   let already: Buffer = Buffer.alloc(0);
   for (;;) {
@@ -165,7 +173,12 @@ function lingeringEnd(client: Socket, last?: string): void {
 const lingerMs = 1_000;
 
 function refuse(client: Socket, status: string, detail: string): void {
-  const body = JSON.stringify({ type: "about:blank", title: status.slice(4), status: Number(status.slice(0, 3)), detail });
+  const body = JSON.stringify({
+    type: "about:blank",
+    title: status.slice(4),
+    status: Number(status.slice(0, 3)),
+    detail,
+  });
   lingeringEnd(
     client,
     `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

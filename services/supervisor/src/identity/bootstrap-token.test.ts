@@ -17,7 +17,9 @@ describe("G-11: where the bootstrap token comes from", () => {
   it("is the variable first, with a warning, and the variable is gone", () => {
     const environment: Record<string, string | undefined> = { SANDGATE_SANDBOX_TOKEN: "from the variable" };
     const warnings: string[] = [];
-    expect(takeBootstrapToken({ environment, tokenFile, warn: (text) => warnings.push(text) })).toBe("from the variable");
+    expect(takeBootstrapToken({ environment, tokenFile, warn: (text) => warnings.push(text) })).toBe(
+      "from the variable",
+    );
     expect(warnings).toHaveLength(1);
     expect(environment).toEqual({});
   });

@@ -1,10 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type ExecInput,
-  type OpenExec,
-  type RelayExecRequestSchema,
-  type SandboxService,
-} from "@sandgate/api/sandbox";
+import type { ExecInput, OpenExec, RelayExecRequestSchema, SandboxService } from "@sandgate/api/sandbox";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import type { Logger } from "../logger.ts";
 import { exitMessage } from "./exit-message.ts";
@@ -112,11 +107,16 @@ async function deliver(process: WorkloadProcess, { input }: ExecInput): Promise<
   }
 }
 
-/** After the process's end: nothing. Before it: the caller has gone, and nobody will read what it writes. */
+/** After the process's end: nothing. Before it: the caller has gone; what the process still writes is read and dropped, so that it can end in order. */
 async function hangUp(process: WorkloadProcess): Promise<void> {
   process.signal("SIGHUP");
-  process.discard();
+  if (process.stderr !== undefined) process.stdin?.destroy(); // a terminal is one stream for both
+  for (const stream of [process.stdout, process.stderr]) {
+    stream?.removeAllListeners("data");
+    stream?.resume();
+  }
   const kill = setTimeout(() => process.kill(), hangupGraceMs);
   await process.exited;
   clearTimeout(kill);
+  process.discard();
 }

@@ -29,7 +29,11 @@ const chunkBytes = 64 * 1024;
 const pushBytes = 4 * 1024 * 1024;
 
 /** Runs the sandbox's main process: its output goes to the spool and from there to the control plane, then its end is reported. */
-export async function runMainProcess(options: MainProcessOptions, spec: SandboxSpec, signal: AbortSignal): Promise<void> {
+export async function runMainProcess(
+  options: MainProcessOptions,
+  spec: SandboxSpec,
+  signal: AbortSignal,
+): Promise<void> {
   const pushing = pushLogs(options, signal);
   const exit = await runToExit(options, spec);
   options.spool.close();
@@ -82,7 +86,9 @@ async function pushLogs(options: MainProcessOptions, signal: AbortSignal): Promi
   }
 }
 
-async function* pieces(options: MainProcessOptions): AsyncGenerator<MessageInitShape<typeof PushSandboxLogsRequestSchema>> {
+async function* pieces(
+  options: MainProcessOptions,
+): AsyncGenerator<MessageInitShape<typeof PushSandboxLogsRequestSchema>> {
   const { spool, sandboxId, incarnation } = options;
   const end = Math.min(spool.end, spool.stored + pushBytes);
   for (let offset = spool.stored; offset < end; ) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { withinHardLimits } from "./workload.ts";
-import { StartFault, workloadCommand, workloadEnvironment, type WorkloadRequest } from "./workload-command.ts";
+import { StartFault, type WorkloadRequest, workloadCommand, workloadEnvironment } from "./workload-command.ts";
 
 const request: WorkloadRequest = { command: ["id"], environment: {}, workingDirectory: "", terminal: false };
 
@@ -56,7 +56,8 @@ describe("D-24: the environment of a workload process", () => {
 
 describe("limits", () => {
   it("are no higher than the process may set them", () => {
-    const text = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 2000                 files\n";
+    const text =
+      "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 2000                 files\n";
     expect(withinHardLimits({ openFiles: 4_096, processes: 300 }, text)).toEqual({ openFiles: 2_000, processes: 300 });
   });
 });

@@ -116,7 +116,15 @@ async function openStreams(streams: WorkloadStreams, pipes: FifoPool): Promise<O
       const { ours, theirs, resize } = await openTerminal(streams.size);
       ours.on("error", () => {}); // EIO is how a terminal says that its last process is gone; "close" follows
       const discard = (): void => void ours.destroy();
-      return { theirs: [theirs, theirs, theirs], stdin: ours, stdout: ours, stderr: undefined, resize, discard, release: () => {} };
+      return {
+        theirs: [theirs, theirs, theirs],
+        stdin: ours,
+        stdout: ours,
+        stderr: undefined,
+        resize,
+        discard,
+        release: () => {},
+      };
     }
     case "merged": {
       const output = await pipes.takeOutput();
@@ -129,12 +137,7 @@ async function openStreams(streams: WorkloadStreams, pipes: FifoPool): Promise<O
   }
 }
 
-function joinPipes(options: {
-  theirs: OpenStreams["theirs"];
-  input?: Fifo;
-  output: Fifo;
-  errors?: Fifo;
-}): OpenStreams {
+function joinPipes(options: { theirs: OpenStreams["theirs"]; input?: Fifo; output: Fifo; errors?: Fifo }): OpenStreams {
   const { theirs, input, output, errors } = options;
   const all = [input, output, errors].filter((pipe) => pipe !== undefined);
   for (const { ours } of all) ours.on("error", () => {}); // EPIPE: the process does not read any more; "close" follows

@@ -14,7 +14,8 @@ interface Order {
 let driver: LocalDriver | undefined;
 
 const say = (message: unknown): void => {
-  const bigints = (_: string, value: unknown): unknown => (typeof value === "bigint" ? { bigint: String(value) } : value);
+  const bigints = (_: string, value: unknown): unknown =>
+    typeof value === "bigint" ? { bigint: String(value) } : value;
   process.stdout.write(`${JSON.stringify(message, bigints)}\n`);
 };
 
@@ -26,7 +27,10 @@ const obey = async (current: LocalDriver, call: string, argument: unknown): Prom
       return current.prepare(argument as string);
     case "start": {
       const { spec, ...start } = argument as SandboxStart;
-      return current.start({ ...start, spec: create(SandboxSpecSchema, spec as MessageInitShape<typeof SandboxSpecSchema>) });
+      return current.start({
+        ...start,
+        spec: create(SandboxSpecSchema, spec as MessageInitShape<typeof SandboxSpecSchema>),
+      });
     }
     case "stop":
       return current.stop(argument as Parameters<LocalDriver["stop"]>[0]);

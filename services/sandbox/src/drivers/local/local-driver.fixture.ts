@@ -5,7 +5,7 @@ import { chmod, chown, copyFile, link, mkdtemp, readdir, readFile, rm } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { buildSupervisor, type BuiltSupervisor, type FakeControlPlane } from "@sandgate/testing";
+import { type BuiltSupervisor, buildSupervisor, type FakeControlPlane } from "@sandgate/testing";
 import { build } from "esbuild";
 import type { DriverExit, SandboxDriver } from "../sandbox-driver.ts";
 import type { DriverUnderTest } from "../sandbox-driver-contract.ts";
@@ -115,15 +115,18 @@ function startHost({ node, host, account }: { node: string; host: string; accoun
   const own = [node, host];
   const { uid } = account;
   const [file = node, ...args] =
-    uid === undefined ? own : ["setpriv", "--reuid", String(uid), "--regid", String(uid), "--clear-groups", "--", ...own];
+    uid === undefined
+      ? own
+      : ["setpriv", "--reuid", String(uid), "--regid", String(uid), "--clear-groups", "--", ...own];
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
   child.stdin.on("error", () => {});
   const pending = new Map<number, { resolve: (answer: unknown) => void; reject: (cause: Error) => void }>();
   const listeners = new Set<(exit: DriverExit) => void>();
   let serial = 0;
   createInterface({ input: child.stdout }).on("line", (line) => {
-    const message: { id?: number; answer?: unknown; fault?: string; exit?: DriverExit } = JSON.parse(line, (_, value) =>
-      typeof value === "object" && value !== null && "bigint" in value ? BigInt(value.bigint) : value,
+    const message: { id?: number; answer?: unknown; fault?: string; exit?: DriverExit } = JSON.parse(
+      line,
+      (_, value) => (typeof value === "object" && value !== null && "bigint" in value ? BigInt(value.bigint) : value),
     );
     if (message.exit !== undefined) for (const listener of listeners) listener(message.exit);
     const waiting = pending.get(message.id ?? 0);
@@ -136,7 +139,8 @@ function startHost({ node, host, account }: { node: string; host: string; accoun
   const call = <T>(name: string, argument?: unknown): Promise<T> => {
     serial += 1;
     const id = serial;
-    const bigints = (_: string, value: unknown): unknown => (typeof value === "bigint" ? { bigint: String(value) } : value);
+    const bigints = (_: string, value: unknown): unknown =>
+      typeof value === "bigint" ? { bigint: String(value) } : value;
     return new Promise<T>((resolve, reject) => {
       pending.set(id, { resolve: (answer) => resolve(answer as T), reject });
       child.stdin.write(`${JSON.stringify({ id, call: name, argument }, bigints)}\n`);
@@ -208,5 +212,7 @@ function borderOf(sandboxId: string): readonly { pid: number; keeper: boolean; s
 async function pathsOf(directory: string, sandboxId: string): Promise<readonly string[]> {
   const parents = ["s/sandboxes", "r/control", "r/egress"].map((path) => join(directory, path));
   const names = await Promise.all(parents.map((parent) => readdir(parent).catch(() => [])));
-  return parents.flatMap((parent, index) => (names[index] ?? []).filter((name) => name === sandboxId).map((name) => join(parent, name)));
+  return parents.flatMap((parent, index) =>
+    (names[index] ?? []).filter((name) => name === sandboxId).map((name) => join(parent, name)),
+  );
 }

@@ -4,7 +4,12 @@ import { createFakeControlPlane, type FakeControlPlane, type FakeSession } from 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeSandboxDriver, newSandboxId } from "../sandbox-driver-contract.ts";
 import { driverAccounts, type LocalDriverUnderTest, startLocalDriver } from "./local-driver.fixture.ts";
-import { countsProcessesPerSandbox, describeIsolation, forbiddingSettings, type MachineFacts } from "./local-isolation.ts";
+import {
+  countsProcessesPerSandbox,
+  describeIsolation,
+  forbiddingSettings,
+  type MachineFacts,
+} from "./local-isolation.ts";
 
 for (const account of driverAccounts) {
   describeSandboxDriver(`local, ${account.name}`, () => startLocalDriver(account));
@@ -117,7 +122,13 @@ for (const account of driverAccounts) {
       const { controlDirectory } = await subject.driver.prepare(id);
       const { stdout } = await plane
         .exec(session, {
-          command: ["/opt/sandgate/bin/node", "-e", script, "/run/sandgate/control/enrol.sock", `${controlDirectory}/control.sock`],
+          command: [
+            "/opt/sandgate/bin/node",
+            "-e",
+            script,
+            "/run/sandgate/control/enrol.sock",
+            `${controlDirectory}/control.sock`,
+          ],
         })
         .collect();
       expect(stdout).toMatch(/^ENETUNREACH ENETUNREACH ECONNREFUSED connected ENOENT ENOENT E\w+\n$/);
@@ -167,7 +178,9 @@ for (const account of driverAccounts) {
     });
 
     it("D-26: a fork bomb ends at the limit, and the sandbox answers on", async () => {
-      const bomb = await sh('i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done 2>/dev/null; echo $(jobs -p | wc -l)');
+      const bomb = await sh(
+        "i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done 2>/dev/null; echo $(jobs -p | wc -l)",
+      );
       expect(bomb.stdout === "" || Number(bomb.stdout) < 90).toBe(true);
       expect((await sh("echo alive")).stdout).toBe("alive\n");
     });
@@ -216,7 +229,13 @@ describe("what a machine can give", () => {
   it("names what it cannot enforce", () => {
     const names = (facts: MachineFacts) => describeIsolation(facts, { kind: "works" }).gaps.map(({ name }) => name);
     expect(names(machine)).toEqual(["total-memory", "cpu", "disk"]);
-    const poor = { ...machine, separateUids: false, kernel: { major: 5, minor: 10 }, bubblewrap: { major: 0, minor: 6 }, architecture: "riscv64" };
+    const poor = {
+      ...machine,
+      separateUids: false,
+      kernel: { major: 5, minor: 10 },
+      bubblewrap: { major: 0, minor: 6 },
+      architecture: "riscv64",
+    };
     expect(names(poor).slice(3)).toEqual(["separate-uid", "processes", "user-namespaces", "system-call-filter"]);
     expect(countsProcessesPerSandbox(poor)).toBe(false);
   });

@@ -20,7 +20,7 @@ import {
   readMachineFacts,
   type Trial,
 } from "./local-isolation.ts";
-import { inside, outerCommand, startedDescriptor, type SupervisorFiles } from "./outer-sandbox.ts";
+import { inside, outerCommand, type SupervisorFiles, startedDescriptor } from "./outer-sandbox.ts";
 import { replaceFile, SandboxDirectories, type SandboxOwner, type SandboxPaths } from "./sandbox-directories.ts";
 import { type BorderProcess, findBorderProcesses, findSupervisor, isAlive, processLabel } from "./sandbox-processes.ts";
 import { type SupervisorSettings, supervisorConfig } from "./supervisor-config.ts";
@@ -185,9 +185,20 @@ export class LocalDriver implements SandboxDriver {
         ...["--ro-bind-try", "/bin", "/bin", "--ro-bind-try", "/lib", "/lib", "--ro-bind-try", "/lib64", "/lib64"],
         ...["--proc", "/proc", "--dev", "/dev", "true"],
       ];
-      const { file, args } = outerCommand({ label: "sandgate:trial", paths, files, etcDirectory, owner, command: nested });
+      const { file, args } = outerCommand({
+        label: "sandgate:trial",
+        paths,
+        files,
+        etcDirectory,
+        owner,
+        command: nested,
+      });
       return await new Promise<Trial>((resolve) => {
-        const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe", "ignore"], env: programPath, timeout: 10_000 });
+        const child = spawn(file, args, {
+          stdio: ["ignore", "ignore", "pipe", "ignore"],
+          env: programPath,
+          timeout: 10_000,
+        });
         let output = "";
         child.stderr?.on("data", (chunk: Buffer) => {
           output = (output + chunk.toString("utf8")).slice(-2_000);
@@ -225,7 +236,14 @@ export class LocalDriver implements SandboxDriver {
       start,
       settings,
       limitProcesses: countsProcessesPerSandbox(facts),
-      unreachablePaths: [stateDirectory, join(stateDirectory, "sandboxes"), runtimeDirectory, paths.root, paths.control, paths.egress],
+      unreachablePaths: [
+        stateDirectory,
+        join(stateDirectory, "sandboxes"),
+        runtimeDirectory,
+        paths.root,
+        paths.control,
+        paths.egress,
+      ],
     });
     await this.#directories.writeForSupervisor(join(paths.bootstrap, "config.json"), config, owner);
     await this.#directories.writeForSupervisor(join(paths.bootstrap, "token"), start.bootstrapToken, owner);
@@ -235,14 +253,25 @@ export class LocalDriver implements SandboxDriver {
     const { sandboxId, incarnation } = start;
     const { files, etcDirectory } = await this.#prepareMachine();
     const label = processLabel({ driverKey: this.#driverKey, sandboxId, incarnation });
-    const command = [inside.runtime, "--disable-sigusr1", "--max-semi-space-size=8", inside.supervisor, `${inside.bootstrap}/config.json`];
+    const command = [
+      inside.runtime,
+      "--disable-sigusr1",
+      "--max-semi-space-size=8",
+      inside.supervisor,
+      `${inside.bootstrap}/config.json`,
+    ];
     const outer = outerCommand({ label, paths, files, etcDirectory, owner, command });
     await unlink(paths.supervisorLog).catch(() => {}); // the earlier incarnation's, if there was one
     const log = openSync(paths.supervisorLog, "ax", 0o600);
     let child: ChildProcess;
     try {
       // Detached, with files for its streams: it lives on when this program ends.
-      child = spawn(outer.file, outer.args, { detached: true, stdio: ["ignore", log, log, "pipe"], env: programPath, cwd: "/" });
+      child = spawn(outer.file, outer.args, {
+        detached: true,
+        stdio: ["ignore", log, log, "pipe"],
+        env: programPath,
+        cwd: "/",
+      });
     } finally {
       closeSync(log);
     }
@@ -287,7 +316,10 @@ export class LocalDriver implements SandboxDriver {
   }
 
   #find(sandboxId: string): readonly BorderProcess[] {
-    const { driverKey, isOwner } = { driverKey: this.#driverKey, isOwner: (uid: number) => this.#directories.isOwner(uid) };
+    const { driverKey, isOwner } = {
+      driverKey: this.#driverKey,
+      isOwner: (uid: number) => this.#directories.isOwner(uid),
+    };
     return findBorderProcesses({ driverKey, sandboxId, isOwner });
   }
 

@@ -65,8 +65,10 @@ export function describeIsolation(facts: MachineFacts, trial: Trial): Isolation 
     { name: "cpu", mend: "start the suite in a cgroup with cpu.max, or use the docker driver" },
     { name: "disk", mend: "put the state directory on a file system of its own with a quota" },
   ];
-  if (!facts.separateUids) gaps.push({ name: "separate-uid", mend: "run the suite as root: each sandbox gets a uid of its own" });
-  if (!countsProcessesPerSandbox(facts)) gaps.push({ name: "processes", mend: "use a kernel of 5.14 or later, or run the suite as root" });
+  if (!facts.separateUids)
+    gaps.push({ name: "separate-uid", mend: "run the suite as root: each sandbox gets a uid of its own" });
+  if (!countsProcessesPerSandbox(facts))
+    gaps.push({ name: "processes", mend: "use a kernel of 5.14 or later, or run the suite as root" });
   if (!disablesUserNamespaces(facts)) gaps.push({ name: "user-namespaces", mend: "install bubblewrap 0.8 or later" });
   if (!filtersSystemCalls(facts)) gaps.push({ name: "system-call-filter", mend: "use an x86-64 or arm64 machine" });
   return {
@@ -79,16 +81,22 @@ export function describeIsolation(facts: MachineFacts, trial: Trial): Isolation 
       ...(countsProcessesPerSandbox(facts) ? ["a limit for the number of processes"] : []),
       ...(facts.separateUids ? ["a uid of its own for each sandbox"] : []),
       ...(disablesUserNamespaces(facts) ? ["no user namespaces of its own"] : []),
-      ...(filtersSystemCalls(facts) ? ["system calls for administrators and sockets past the network namespace are refused"] : []),
+      ...(filtersSystemCalls(facts)
+        ? ["system calls for administrators and sockets past the network namespace are refused"]
+        : []),
     ],
     gaps,
   };
 }
 
 function findRefusal(facts: MachineFacts, trial: Trial): Isolation["refusal"] {
-  if (facts.bubblewrap === undefined) return { fault: "bubblewrap is not installed", mend: "apt-get install bubblewrap" };
+  if (facts.bubblewrap === undefined)
+    return { fault: "bubblewrap is not installed", mend: "apt-get install bubblewrap" };
   if (facts.missing.length > 0)
-    return { fault: `util-linux programs are missing: ${facts.missing.join(", ")}`, mend: "apt-get install util-linux" };
+    return {
+      fault: `util-linux programs are missing: ${facts.missing.join(", ")}`,
+      mend: "apt-get install util-linux",
+    };
   if (trial.kind === "works") return undefined;
   if (facts.forbiddingSettings.length > 0)
     return {

@@ -44,11 +44,34 @@ export function outerCommand(options: {
   const { owner, paths, files, label } = options;
   const bubblewrap = [
     ...["--setenv", "SANDGATE_LABEL", label, "--clearenv", "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin"],
-    ...["--unshare-user", "--uid", "65532", "--gid", "65532", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"],
+    ...[
+      "--unshare-user",
+      "--uid",
+      "65532",
+      "--gid",
+      "65532",
+      "--unshare-pid",
+      "--unshare-net",
+      "--unshare-ipc",
+      "--unshare-uts",
+    ],
     ...["--unshare-cgroup-try", "--new-session", "--cap-drop", "ALL"],
     ...systemMounts(),
     ...etcMounts(options.etcDirectory),
-    ...["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--perms", "0700", "--dir", "/run/sandgate"],
+    ...[
+      "--proc",
+      "/proc",
+      "--dev",
+      "/dev",
+      "--perms",
+      "1777",
+      "--tmpfs",
+      "/tmp",
+      "--perms",
+      "0700",
+      "--dir",
+      "/run/sandgate",
+    ],
     ...["--ro-bind", paths.control, inside.control, "--ro-bind", paths.egress, inside.egress],
     ...["--bind", paths.bootstrap, inside.bootstrap, "--bind", paths.log, inside.log],
     ...["--bind", paths.workspace, inside.workspace, "--bind", paths.temporary, inside.temporary],
@@ -62,7 +85,16 @@ export function outerCommand(options: {
   const ids = ["--reuid", String(owner.uid), "--regid", String(owner.gid), "--clear-groups"];
   return {
     file: "setpriv",
-    args: [...ids, "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--", "bwrap", ...bubblewrap],
+    args: [
+      ...ids,
+      "--inh-caps=-all",
+      "--ambient-caps=-all",
+      "--bounding-set=-all",
+      "--no-new-privs",
+      "--",
+      "bwrap",
+      ...bubblewrap,
+    ],
   };
 }
 
@@ -81,15 +113,33 @@ function systemMounts(): string[] {
 function etcMounts(etcDirectory: string): string[] {
   const own = Object.keys(etcFiles).flatMap((name) => ["--ro-bind", join(etcDirectory, name), `/etc/${name}`]);
   const shared = [
-    ...["alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "protocols", "services"],
-    ...["ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "pki/tls/cert.pem", "pki/ca-trust", "terminfo"],
+    ...[
+      "alternatives",
+      "ld.so.cache",
+      "ld.so.conf",
+      "ld.so.conf.d",
+      "localtime",
+      "mime.types",
+      "protocols",
+      "services",
+    ],
+    ...[
+      "ssl/certs",
+      "ssl/openssl.cnf",
+      "ca-certificates",
+      "pki/tls/certs",
+      "pki/tls/cert.pem",
+      "pki/ca-trust",
+      "terminfo",
+    ],
   ];
   return [...own, ...shared.flatMap((name) => ["--ro-bind-try", `/etc/${name}`, `/etc/${name}`])];
 }
 
 /** Every sandbox's own files in /etc. */
 export const etcFiles: Readonly<Record<string, string>> = {
-  passwd: "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nsandbox:x:65532:65532:sandbox:/workspace:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+  passwd:
+    "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nsandbox:x:65532:65532:sandbox:/workspace:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
   group: "root:x:0:\nsandbox:x:65532:\nnogroup:x:65534:\n",
   hosts: "127.0.0.1 localhost\n::1 localhost\n",
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",

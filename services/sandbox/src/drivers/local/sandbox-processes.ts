@@ -63,7 +63,10 @@ function findLabel(pid: string, driverKey: string): Pick<BorderProcess, "sandbox
 function readPlace(pid: string): { role: BorderProcess["role"]; uid: number; startTicks: string } | undefined {
   const status = read(`/proc/${pid}/status`);
   const startTicks = readStartTicks(pid);
-  const pids = /^NSpid:\s+(.*)$/m.exec(status ?? "")?.[1]?.trim().split(/\s+/);
+  const pids = /^NSpid:\s+(.*)$/m
+    .exec(status ?? "")?.[1]
+    ?.trim()
+    .split(/\s+/);
   const uid = /^Uid:\s+(\d+)/m.exec(status ?? "")?.[1];
   if (pids === undefined || uid === undefined || startTicks === undefined) return undefined;
   if (pids.length === 1) return { role: "keeper", uid: Number(uid), startTicks };

@@ -26,7 +26,8 @@ export async function stageSupervisorFiles(options: {
     await mkdir(draft, { mode: 0o700 });
     for (const source of sources) {
       const copy = join(draft, basename(source));
-      if (await canLink(source)) await link(source, copy).catch(() => copyFile(source, copy, constants.COPYFILE_FICLONE));
+      if (await canLink(source))
+        await link(source, copy).catch(() => copyFile(source, copy, constants.COPYFILE_FICLONE));
       else await copyFile(source, copy, constants.COPYFILE_FICLONE).then(() => chmod(copy, 0o755));
     }
     await chmod(draft, 0o711);
