@@ -24,7 +24,7 @@ describe("the command line", () => {
     ["run without a command", ["run"], 125],
     ["a shell that is not known", ["completion", "csh"], 2],
     ["a suite that does not run", ["ls"], 5],
-    ["exec where no suite runs", ["exec", "box", "true"], 5],
+    ["exec where no suite runs", ["exec", "box", "true"], 125],
     ["a policy file that is not there", ["policy", "lint", "/nowhere"], 2],
     ["help", ["help"], 0],
     ["the help of a command", ["run", "--help"], 0],

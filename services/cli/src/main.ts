@@ -3,7 +3,7 @@ import { readEnvironment } from "@sandgate/config/environment";
 import { CommanderError } from "commander";
 import { readClientFile } from "./client-file.ts";
 import type { CommandContext, CommandEnvironment } from "./command-context.ts";
-import { CommandFailure, describeFailure } from "./command-failure.ts";
+import { describeFailure } from "./command-failure.ts";
 import { type CommonOptions, createCommandTree } from "./command-tree.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { exitCodeOfSignal, Interruptions } from "./interruptions.ts";
@@ -52,13 +52,14 @@ async function main(words: readonly string[]): Promise<number> {
     try {
       exitCode = await run(context);
     } catch (error) {
-      const report = await describeFailure(error);
+      const described = await describeFailure(error);
+      const report = runsACommand(words) ? { ...described, exitCode: exitCodes.sandgateFailed } : described;
       if (interruptions.received !== undefined) {
         exitCode = exitCodeOfSignal(interruptions.received);
         return;
       }
       context.output.failure(report);
-      exitCode = error instanceof CommandFailure || !runsACommand(words) ? report.exitCode : exitCodes.sandgateFailed;
+      exitCode = report.exitCode;
     }
   }, version);
   program.exitOverride();
