@@ -66,15 +66,19 @@ async function holdOnce(options: ControlStreamOptions, signal: AbortSignal, onCo
 function obey(options: ControlStreamOptions, command: ConnectSupervisorResponse["command"], pong: () => void): void {
   switch (command.case) {
     case "openExec":
-      return options.onExec(command.value);
+      options.onExec(command.value);
+      return;
     case "startMain":
-      return options.onStartMain(command.value.spec ?? create(SandboxSpecSchema));
+      options.onStartMain(command.value.spec ?? create(SandboxSpecSchema));
+      return;
     case "shutDown": {
       const { grace } = command.value;
-      return options.onShutDown(grace === undefined ? 0 : Number(grace.seconds) * 1_000 + grace.nanos / 1e6);
+      options.onShutDown(grace === undefined ? 0 : Number(grace.seconds) * 1_000 + grace.nanos / 1e6);
+      return;
     }
     case "ping":
-      return pong();
+      pong();
+      return;
     case undefined:
       return;
   }
