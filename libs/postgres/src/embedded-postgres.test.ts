@@ -51,8 +51,8 @@ async function startElsewhere(options: Partial<EmbeddedPostgresOptions> & { asUi
   const program = `
     const { startEmbeddedPostgres } = await import(${JSON.stringify(sourceFile)});
     const server = await startEmbeddedPostgres(${JSON.stringify({ dataDirectory: data, runtimeDirectory: root, ...rest })});
-    console.log(server.pid);
     process.on("SIGTERM", () => server.stop().then(() => process.exit(0)));
+    console.log(server.pid);
     setInterval(() => {}, 60_000);`;
   const node = [process.execPath, "--input-type=module", "--eval", program];
   const [file = "", ...args] =
