@@ -11,7 +11,7 @@ import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
 import { LocalDriver } from "./drivers/local/local-driver.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
-import { createSandboxModule, type SandboxModule } from "./module.ts";
+import { createSandboxModule, type SandboxModule, type SandboxTiming } from "./module.ts";
 import type { sandboxSettings } from "./sandbox-config.ts";
 import { PostgresSandboxStore } from "./store/postgres-sandbox-store.ts";
 import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
@@ -27,6 +27,7 @@ export interface OpenSandbox {
 /** What a test puts around, or in the place of, the parts that touch the machine. */
 export interface SandboxParts {
   readonly driver?: (driver: () => SandboxDriver) => SandboxDriver;
+  readonly timing?: Partial<SandboxTiming>;
   readonly store?: (store: SandboxStore & SandboxLedger) => SandboxStore & SandboxLedger;
 }
 
@@ -93,6 +94,7 @@ export async function openSandbox(options: {
     clock,
     newId: randomUUID,
     sweepIntervalMs: settings.sweep_interval_ms,
+    ...(parts?.timing !== undefined && { timing: parts.timing }),
   });
   return {
     module,

@@ -4,11 +4,17 @@ import type { Channel } from "@sandgate/rpc";
 /** Who somebody is, as far as the rules of access care. */
 export type Identity =
   | { readonly kind: "nobody" }
-  /** Somebody whose credential is bad: every method that would look at it refuses with this reason. */
-  | { readonly kind: "impostor"; readonly reason: string }
+  /** Somebody whose token, or certificate, is bad: whoever looks at it refuses with this reason. */
+  | { readonly kind: "impostor"; readonly reason: string; readonly badCertificate?: boolean }
   /** Somebody whom TLS does not let in. */
   | { readonly kind: "outsider" }
-  | { readonly kind: "user"; readonly role: Role; readonly organization: "own" | "other" }
+  | {
+      readonly kind: "user";
+      readonly role: Role;
+      readonly organization: "own" | "other";
+      /** By a session token, not by a certificate. */
+      readonly bySession?: boolean;
+    }
   /** A service, and the user that it says it calls for. */
   | { readonly kind: "service"; readonly service: string; readonly caller?: Extract<Identity, { kind: "user" }> }
   | { readonly kind: "sandbox"; readonly which: "own" | "other"; readonly credential: "session" | "bootstrap" };
@@ -21,6 +27,8 @@ export interface Attacker {
   /** Whether its connection was opened with a sandbox's certificate. */
   readonly onSandboxConnection: boolean;
   readonly headers: Readonly<Record<string, string>>;
+  /** Methods that the rule of this attacker does not hold for. */
+  readonly exempt: readonly string[];
   /** The way to the program that has this service. */
   channelTo(serviceTypeName: string): Channel;
 }

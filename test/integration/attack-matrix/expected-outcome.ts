@@ -23,6 +23,8 @@ export function expectedOutcome(method: DescMethod, attacker: Attacker): string 
     case "nobody":
       return access.principals.includes(PrincipalKind.ANONYMOUS) ? "OK" : "CREDENTIAL_MISSING";
     case "user":
+      // a session must not be able to prolong itself
+      if (method.name === "CreateUserToken" && identity.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
       return outcomeOfUser(access, identity);
     case "sandbox":
       return outcomeOfSandbox(access, identity, method);
@@ -35,7 +37,7 @@ function refusalOfPeer(access: Access, attacker: Attacker): string | undefined {
     return access.peers.some(({ service }) => service === identity.service) ? undefined : "PEER_NOT_ALLOWED";
   if (attacker.onSandboxConnection) {
     // a certificate that is not trusted any more is refused before anything else is asked
-    if (identity.kind === "impostor" && identity.reason === "CREDENTIAL_REVOKED") return identity.reason;
+    if (identity.kind === "impostor" && identity.badCertificate === true) return identity.reason;
     return access.principals.includes(PrincipalKind.SANDBOX) ? undefined : "PEER_NOT_ALLOWED";
   }
   return access.principals.length > 0 ? undefined : "PEER_NOT_ALLOWED";

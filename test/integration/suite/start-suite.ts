@@ -104,7 +104,7 @@ export async function startSuite(topology: Topology): Promise<TestSuite> {
     registry: createMetrics(),
     clock: Date.now,
   });
-  const parts = { driver: () => driver };
+  const parts = { driver: () => driver, timing: { pingIntervalMs: 100, startingMs: 600_000 } };
 
   const running: { stop(): Promise<void> }[] = [];
   const addresses = new Map<string, { readonly edge: readonly string[]; readonly mtls: readonly string[] }>();
@@ -120,7 +120,10 @@ export async function startSuite(topology: Topology): Promise<TestSuite> {
     );
     running.unshift(auth);
     const authClient = { address: auth.addresses.mtls[0] };
-    const policy = await startPolicy(policyConfig.parse({ ...common("policy"), clients: { auth: authClient } }), deps());
+    const policy = await startPolicy(
+      policyConfig.parse({ ...common("policy"), clients: { auth: authClient } }),
+      deps(),
+    );
     running.unshift(policy);
     const clients = { auth: authClient, policy: { address: policy.addresses.mtls[0] } };
     const sandbox = await startSandbox(

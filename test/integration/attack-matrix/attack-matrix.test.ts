@@ -1,0 +1,20 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { topologies } from "../suite/start-suite.ts";
+import { attackedMethods, type MethodRows, runMatrix } from "./run-matrix.ts";
+
+describe.each(topologies)("G-24: every method against every attacker, %s", (topology) => {
+  let matrix: readonly MethodRows[];
+  beforeAll(async () => {
+    matrix = await runMatrix(topology);
+  }, 240_000);
+
+  it.each(attackedMethods().map(({ method }) => `${method.parent.typeName}/${method.name}`))("%s", (method) => {
+    const rows = matrix.find((one) => one.method === method)?.rows ?? [];
+    const wrong = rows
+      .filter(({ expected, outcome }) => expected !== outcome)
+      .map(({ attacker, expected, outcome }) => `${attacker}: ${outcome}, not ${expected}`);
+    expect(wrong).toEqual([]);
+    expect(rows.some(({ outcome }) => outcome === "OK")).toBe(true);
+    expect(rows.some(({ outcome }) => outcome !== "OK")).toBe(true);
+  });
+});

@@ -1,0 +1,147 @@
+import { createHash } from "node:crypto";
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
+import { AuthService } from "@sandgate/api/auth";
+import { PolicyService, Verdict } from "@sandgate/api/policy";
+import { type ExecSandboxRequestSchema, ExitReason, SandboxService } from "@sandgate/api/sandbox";
+import { createClient } from "@sandgate/rpc";
+import { organizations, users } from "../suite/start-suite.ts";
+import type { World } from "./attackers.ts";
+import type { TestSupervisor } from "./test-supervisor.ts";
+
+/** The services that the matrix attacks. */
+export const attackedServices: readonly DescService[] = [AuthService, SandboxService, PolicyService];
+
+/** What a request is made from. */
+export interface RequestContext {
+  readonly world: World;
+  readonly supervisor: TestSupervisor;
+  /** Ends when the rows of the method are done. */
+  readonly signal: AbortSignal;
+}
+
+/** The messages of one call about the sandbox "own" that is in order: whoever may make it gets OK. */
+export type RequestMaker = (
+  context: RequestContext,
+) => readonly Record<string, unknown>[] | Promise<readonly Record<string, unknown>[]>;
+
+/** One of the same content for the same text, so that a repeated mutation is the same mutation. */
+const requestId = (text: string): string => {
+  const hex = createHash("sha256").update(text).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+};
+
+const nothing: RequestMaker = () => [{}];
+const aboutOwn: RequestMaker = ({ world }) => [{ sandbox: world.own.id }];
+const byOwn: RequestMaker = ({ world }) => [{ sandboxId: world.own.id }];
+
+/**
+ * The allowed request of every method, in the order in which they are made: those that end a credential or the sandbox come
+ * last. A method that is missing here fails the matrix.
+ */
+export const requests: Readonly<Record<string, RequestMaker>> = {
+  GetPrincipal: nothing,
+  "sandgate.auth.v1.AuthService/ListAuditEvents": nothing,
+  "sandgate.sandbox.v1.SandboxService/ListAuditEvents": nothing,
+  "sandgate.policy.v1.PolicyService/ListAuditEvents": nothing,
+  CreateUserToken: nothing,
+  ResolveSandbox: ({ world }) => [{ key: { case: "sandboxId", value: world.own.id } }],
+  ResolveUser: () => [{ userId: users.viewer }],
+  WatchTrust: nothing,
+  IssueEgressToken: byOwn,
+  RejoinSandbox: ({ world }) => [{ step: { case: "sandboxId", value: world.own.id } }],
+  IssueSandboxToken: ({ world }) => [{ sandboxId: world.own.id, certificateSigningRequest: world.own.csr }],
+  RegisterSandbox: ({ world }) => [
+    {
+      sandboxId: world.own.id,
+      name: world.own.name,
+      organizationId: organizations.own,
+      ownerUserId: users.operator,
+      incarnation: world.own.incarnation,
+    },
+  ],
+  CreateBootstrapCredential: ({ world }) => [{ sandboxId: world.own.id, incarnation: world.own.incarnation }],
+
+  CreateSandbox: () => [{ requestId: requestId("CreateSandbox"), name: "by-matrix" }],
+  GetSandbox: aboutOwn,
+  ListSandboxes: nothing,
+  WatchSandbox: aboutOwn,
+  GetIsolation: nothing,
+  GetSandboxConfig: byOwn,
+  ExecSandbox: ({ world }) => [{ sandbox: world.own.id, message: { case: "start", value: { command: ["true"] } } }],
+  RelayExec: async ({ world, supervisor, signal }) => {
+    const execId = supervisor.holdNextExec();
+    const requests = (async function* (): AsyncGenerator<MessageInitShape<typeof ExecSandboxRequestSchema>> {
+      yield { sandbox: world.own.id, message: { case: "start", value: { command: ["cat"] } } };
+      yield { message: { case: "input", value: { input: { case: "stdin", value: Buffer.from("x") } } } };
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    })();
+    const running = createClient(SandboxService, world.operator).execSandbox(requests, { signal });
+    void (async () => {
+      for await (const _output of running);
+    })().catch(() => undefined); // ends with the rows
+    return [{ sandboxId: world.own.id, execId: await execId }];
+  },
+  ConnectSupervisor: async ({ world, supervisor }) => {
+    await supervisor.stop(); // it would take its place back
+    return [{ sandboxId: world.own.id, message: { case: "hello", value: { incarnation: world.own.incarnation } } }];
+  },
+  PushSandboxLogs: ({ world }) => [
+    { sandboxId: world.own.id, incarnation: world.own.incarnation, data: Buffer.from("line\n") },
+  ],
+  ReadSandboxLogs: aboutOwn,
+
+  GetPolicy: aboutOwn,
+  SetPolicy: ({ world }) => [{ sandbox: world.own.id, policy: {}, requestId: crypto.randomUUID() }],
+  ListPolicyRevisions: aboutOwn,
+  WatchPolicy: aboutOwn,
+  WatchEnforcement: nothing,
+  WatchPolicies: nothing,
+  ReportPolicyStatus: ({ world }) => [{ enforcements: [{ sandboxId: world.own.id, revision: 1n }] }],
+  ReportDecisions: () => [{ proxyRunId: "matrix", firstSequence: 1n }],
+  ListDecisions: aboutOwn,
+  WatchDecisions: ({ world, signal }) => {
+    keepDeciding(world, signal);
+    return [{ sandbox: world.own.id }];
+  },
+
+  ReportProcessExit: ({ world }) => [
+    {
+      sandboxId: world.own.id,
+      incarnation: world.own.incarnation,
+      exit: { reason: ExitReason.EXITED, code: 0 },
+    },
+  ],
+  RefreshSandboxToken: byOwn,
+  // these end a sandbox: not "own", whose credentials the others need
+  RevokeSandbox: ({ world }) => [{ sandbox: world.doomed.revoked.id }],
+  DeleteSandbox: ({ world }) => [{ sandbox: world.doomed.deleted.id, requestId: requestId("DeleteSandbox") }],
+  RetireSandbox: ({ world }) => [{ sandboxId: world.doomed.retired.id }],
+};
+
+/** Methods whose request can be made once only: each allowed caller after the first gets one of its own. */
+export const madeOnce: ReadonlySet<string> = new Set(["RelayExec", "SetPolicy"]);
+
+/** Reports a decision about "own" again and again, so that whoever watches sees one. */
+function keepDeciding(world: World, signal: AbortSignal): void {
+  const client = createClient(PolicyService, world.serviceChannel("egress-proxy", "policy"));
+  const proxyRunId = crypto.randomUUID();
+  let sequence = 0;
+  const timer = setInterval(() => {
+    sequence += 1;
+    const decision = {
+      decisionId: `dec-${String(sequence)
+        .padStart(20, "a")
+        .replace(/[0189]/g, "b")}`,
+      sandboxId: world.own.id,
+      verdict: Verdict.DENIED,
+      reason: "host_not_allowed",
+      method: "CONNECT",
+      host: "example.test",
+      port: 443,
+    };
+    client
+      .reportDecisions({ proxyRunId, firstSequence: BigInt(sequence), decisions: [decision] })
+      .catch(() => undefined); // the watcher's row says what is missing
+  }, 50);
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+}

@@ -1,0 +1,102 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { AuthService } from "@sandgate/api/auth";
+import { Listener } from "@sandgate/api/options";
+import { PolicyService } from "@sandgate/api/policy";
+import { Phase, SandboxService } from "@sandgate/api/sandbox";
+import { type Channel, createClient } from "@sandgate/rpc";
+import { startSuite, type Topology } from "../suite/start-suite.ts";
+import { connect } from "../suite/test-sandbox.ts";
+import { createWorld } from "./attackers.ts";
+import { callOutcome } from "./call-outcome.ts";
+import { expectedOutcome } from "./expected-outcome.ts";
+import { attackedServices, madeOnce, requests } from "./requests.ts";
+import { startTestSupervisor } from "./test-supervisor.ts";
+
+/** What became of one attacker's call. */
+export interface MatrixRow {
+  readonly attacker: string;
+  readonly expected: string;
+  readonly outcome: string;
+}
+
+/** The rows of one method: refused ones first, then those that must be let through, all with the same request. */
+export interface MethodRows {
+  readonly method: string;
+  readonly rows: readonly MatrixRow[];
+}
+
+/** Every method of the contract, as requests.ts orders them; those that it does not name come first. */
+export function attackedMethods(): readonly { readonly name: string; readonly method: DescMethod }[] {
+  const order = Object.keys(requests);
+  const nameOf = (method: DescMethod): string => {
+    const full = `${method.parent.typeName}/${method.name}`;
+    return full in requests ? full : method.name;
+  };
+  return attackedServices
+    .flatMap((service) => service.methods.map((method) => ({ name: nameOf(method), method })))
+    .sort((one, two) => order.indexOf(one.name) - order.indexOf(two.name));
+}
+
+/** Lets every attacker make every call, and tells what became of each. */
+export async function runMatrix(topology: Topology): Promise<readonly MethodRows[]> {
+  const suite = await startSuite(topology);
+  const world = await createWorld(suite);
+  const control = connect(suite, "sandbox", suite.socket("sandbox", world.own.id, "control"), world.own);
+  const supervisor = startTestSupervisor(world.own, control);
+  const result: MethodRows[] = [];
+  try {
+    await createClient(PolicyService, world.serviceChannel("egress-proxy", "policy")).reportPolicyStatus({
+      enforcements: [{ sandboxId: world.own.id, revision: 1n }],
+    });
+    await untilReady(world.operator, world.own.id);
+    for (const { name, method } of attackedMethods()) {
+      const make = requests[name];
+      if (make === undefined) throw new Error(`requests.ts has no allowed request for ${name}`);
+      const done = new AbortController();
+      const context = { world, supervisor, signal: done.signal };
+      const rows: MatrixRow[] = [];
+      let request = await make(context);
+      const run = async (attacker: (typeof world.attackers)[number], expected: string): Promise<void> => {
+        const channel = attacker.channelTo(method.parent.typeName);
+        rows.push({
+          attacker: attacker.name,
+          expected,
+          outcome: await callOutcome(channel, method, request, attacker.headers),
+        });
+      };
+      const judged = world.attackers
+        .filter(({ exempt, listener }) => !exempt.includes(method.name) && hasListener(topology, method, listener))
+        .map((attacker) => ({ attacker, expected: expectedOutcome(method, attacker) }));
+      for (const { attacker, expected } of judged.filter((row) => row.expected !== "OK")) await run(attacker, expected);
+      let isFirst = true;
+      for (const { attacker, expected } of judged.filter((row) => row.expected === "OK")) {
+        // the first allowed call is the very request of the refused ones
+        if (!isFirst && madeOnce.has(name)) request = await make(context);
+        isFirst = false;
+        await run(attacker, expected);
+      }
+      done.abort();
+      result.push({ method: `${method.parent.typeName}/${method.name}`, rows });
+    }
+  } finally {
+    await supervisor.stop();
+    control.close();
+    world.close();
+    await suite.stop();
+  }
+  return result;
+}
+
+/** Whether the program with this method has such a listener at all: in processes of their own, only Auth has an enrol.sock. */
+function hasListener(topology: Topology, method: DescMethod, listener: Listener): boolean {
+  if (topology === "all in one") return true;
+  const service = method.parent.typeName;
+  if (listener === Listener.ENROL) return service === AuthService.typeName;
+  return listener !== Listener.CONTROL || service !== PolicyService.typeName;
+}
+
+async function untilReady(operator: Channel, sandbox: string): Promise<void> {
+  for await (const response of createClient(SandboxService, operator).watchSandbox({ sandbox }, { timeoutMs: 20_000 }))
+    if (response.sandbox?.phase === Phase.READY) return;
+  throw new Error("the sandbox did not become READY");
+}
