@@ -16,3 +16,7 @@ export type Peer =
 
 /** The call's peer; set for every call. */
 export const peerKey: CallKey<Peer> = createCallKey("peer");
+
+/** Set by the peer step when the connection's certificate is a user's: a credential, and no peer. */
+export const operatorCertificateKey: CallKey<{ readonly userId: string; readonly sha256: string }> =
+  createCallKey("operator certificate");

@@ -1,14 +1,11 @@
-import { type Call, type CallKey, createCallKey } from "@sandgate/rpc";
+import type { Call } from "@sandgate/rpc";
+import { operatorCertificateKey } from "../peer.ts";
 import type { Principal } from "../principal.ts";
-import { requireCurrent } from "../steps/peer-step.ts";
+import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState } from "../trust/trust-state.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { userPrincipal } from "./user-principal.ts";
-
-/** Set by the peer step when the connection's certificate is a user's. */
-export const operatorCertificateKey: CallKey<{ readonly userId: string; readonly sha256: string }> =
-  createCallKey("operator certificate");
 
 /** Recognizes users by the certificate of their connection, signed by the operator CA. */
 export class OperatorCertificateAuthenticator implements Authenticator {

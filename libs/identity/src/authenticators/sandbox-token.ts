@@ -3,8 +3,8 @@ import { formatSpiffeId } from "@sandgate/pki";
 import { type Call, ServiceError } from "@sandgate/rpc";
 import { peerKey } from "../peer.ts";
 import type { Principal } from "../principal.ts";
-import { requireCurrent } from "../steps/peer-step.ts";
 import { TokenVerifier } from "../tokens/index.ts";
+import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import { isTrusted, type TrustState } from "../trust/trust-state.ts";
 import { type Authenticator, bearerToken } from "./authenticator.ts";
@@ -28,7 +28,7 @@ export class SandboxTokenAuthenticator implements Authenticator {
       keys: deps.trust,
       clock: deps.clock,
     });
-    deps.trust.onChange(() => this.#verifier.bumpEpoch());
+    deps.trust.onKeysChange(() => this.#verifier.bumpEpoch());
   }
 
   async authenticate(call: Call): Promise<Principal | undefined> {

@@ -4,9 +4,9 @@ import { userPrincipal } from "../authenticators/user-principal.ts";
 import { callerHeader, parseForwarded } from "../forwarded-principal.ts";
 import { peerKey } from "../peer.ts";
 import { type Principal, principalKey } from "../principal.ts";
+import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState, TrustSubject } from "../trust/trust-state.ts";
-import { requireCurrent } from "./peer-step.ts";
 
 /**
  * Finds out on whose behalf the call is made. It stands after the peer, whose word it takes for a forwarded principal and

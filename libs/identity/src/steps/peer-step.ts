@@ -1,8 +1,8 @@
 import { PrincipalKind } from "@sandgate/api/options";
 import { type CertificateFacts, formatSpiffeId, parseSpiffeId, readCertificate } from "@sandgate/pki";
 import { type Call, type Connection, readAccess, ServiceError, type Step } from "@sandgate/rpc";
-import { operatorCertificateKey } from "../authenticators/operator-certificate.ts";
-import { type Peer, peerKey } from "../peer.ts";
+import { operatorCertificateKey, type Peer, peerKey } from "../peer.ts";
+import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import { isTrusted, type TrustState } from "../trust/trust-state.ts";
 import { type CertificateAuthorities, issuerKind } from "./certificate-authorities.ts";
@@ -109,9 +109,4 @@ export function requireAllowedPeer(call: Call, peer: Peer): void {
     none: () => access.principals.length > 0,
   }[peer.kind]();
   if (!allowed) throw new ServiceError("PEER_NOT_ALLOWED", "this peer may not call this method");
-}
-
-/** Throws unless the trust stream is current: without revocation data nothing is accepted. */
-export function requireCurrent(trust: TrustState): void {
-  if (!trust.isCurrent()) throw new ServiceError("TRUST_UNAVAILABLE", "there is no current revocation data");
 }

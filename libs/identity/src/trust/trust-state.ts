@@ -107,6 +107,14 @@ export class TrustState implements KeySet {
     };
   }
 
+  /** Calls `listener` when what was verified before must be verified again: the signing keys are others. */
+  onKeysChange(listener: () => void): void {
+    this.onChange(({ change }) => {
+      const isKeyRevoked = change.case === "revocation" && change.value.kind === RevocationKind.SIGNING_KEY;
+      if (isKeyRevoked || change.case === "snapshot" || change.case === "signingKeys") listener();
+    });
+  }
+
   /** Calls `listener` after every change that is not a heartbeat. Answers how to stop. */
   onChange(listener: (change: WatchTrustResponse) => void): () => void {
     this.#changeListeners.add(listener);
