@@ -17,11 +17,6 @@ export async function buildSupervisor(directory: string): Promise<BuiltSuperviso
   const terminal = join(directory, "pty.node");
   const supervisor = join(directory, "supervisor.mjs");
   const entry = fileURLToPath(new URL("../../../services/supervisor/src/main.ts", import.meta.url));
-  const require = createRequire(entry);
-  const binary = createRequire(require.resolve("@lydell/node-pty")).resolve(
-    `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`,
-  );
-  await copyFile(binary, terminal);
   await build({
     entryPoints: [entry],
     outfile: supervisor,
@@ -38,11 +33,13 @@ export async function buildSupervisor(directory: string): Promise<BuiltSuperviso
       {
         name: "terminal-binary",
         setup: ({ onLoad }) => {
-          onLoad({ filter: /\/@lydell\/node-pty\/requireBinary\.js$/ }, () => ({
+          onLoad({ filter: /\/@lydell\/node-pty\/requireBinary\.js$/ }, async ({ path }) => {
+            const binary = `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`;
+            await copyFile(createRequire(path).resolve(binary), terminal);
             // A variable, so that the bundler leaves it to run time.
-            contents: 'exports.requireBinary = (file) => { const path = "./" + file; return require(path); };',
-            resolveDir: directory,
-          }));
+            const contents = 'exports.requireBinary = (file) => { const path = "./" + file; return require(path); };';
+            return { contents, resolveDir: directory };
+          });
         },
       },
     ],

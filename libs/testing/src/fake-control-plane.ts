@@ -68,6 +68,8 @@ export interface FakeControlPlane {
   log(): string;
   /** How the main process ended, once it is reported. */
   readonly mainExit: Promise<ProcessExit>;
+  /** Resolves when the condition holds; it is asked again after every call that a supervisor makes. */
+  until(condition: () => boolean): Promise<void>;
   /** Every session and egress token that was issued. */
   readonly issued: readonly string[];
   /** Counts calls by method. */
@@ -129,6 +131,9 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
     lifeMs: 15 * 60_000,
     broken: undefined,
     mainExit: mainExit.promise,
+    until: async (condition) => {
+      while (!condition()) await new Promise<void>((resolve) => callWaiters.push(resolve));
+    },
     log: () => Buffer.concat(log).toString("utf8"),
     open: async (directory) => {
       const services = [
@@ -173,6 +178,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
   const count = (call: Call): void => {
     const name = call.method.localName;
     calls[name] = (calls[name] ?? 0) + 1;
+    for (const wake of callWaiters.splice(0)) wake();
     if (plane.broken === name) throw new ServiceError("UNAVAILABLE", "broken for the test");
   };
   const requireToken = (call: Call): void => {
@@ -293,6 +299,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
         const stored = log.reduce((sum, piece) => sum + piece.length, 0);
         if (Number(offset) > stored) throw new ServiceError("REQUEST_INVALID", "there is a gap");
         log.push(Buffer.from(data.subarray(stored - Number(offset))));
+        for (const wake of callWaiters.splice(0)) wake();
       }
       return { storedOffset: BigInt(log.reduce((sum, piece) => sum + piece.length, 0)) };
     },

@@ -1,15 +1,28 @@
 import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { closeInheritedDescriptors } from "./close-inherited-descriptors.ts";
+import { debugRpc } from "./debug/debug-rpc.ts";
 import { takeBootstrapToken } from "./identity/bootstrap-token.ts";
 import { createLogger } from "./logger.ts";
 import { startSupervisor } from "./supervisor.ts";
 import { parseSupervisorConfig } from "./supervisor-config.ts";
 import { systemTimers } from "./timers.ts";
 
-/** The program that a driver runs in a sandbox: `supervisor.mjs <configuration file>`. Exits 0 after a shutdown, 3 when it cannot go on. */
+/**
+ * The program that a driver runs in a sandbox: `supervisor.mjs <configuration file>`. Exits 0 after a shutdown, 3 when it cannot go on.
+ * `supervisor.mjs debug-rpc …` asks a running one.
+ */
 const stopGraceMs = 60_000;
 
 const logger = createLogger({ write: (line) => process.stderr.write(line), clock: Date.now });
+
+if (process.argv[2] === "debug-rpc")
+  process.exit(
+    await debugRpc(process.argv.slice(3), {
+      out: (text) => process.stdout.write(text),
+      error: (text) => process.stderr.write(text),
+    }),
+  );
 
 try {
   closeInheritedDescriptors();
@@ -18,6 +31,7 @@ try {
   const supervisor = startSupervisor({
     config,
     bootstrapToken: takeBootstrapToken({
+      // house-rule environment: G-11 names variables, which must be gone from it before a workload is started
       environment: process.env,
       tokenFile: config.tokenFile,
       warn: (message) => logger.warn(message),
@@ -25,6 +39,7 @@ try {
     version: "0.1.0",
     runtime: "/opt/sandgate/bin/node",
     privateDirectory: "/tmp",
+    debugSocket: join(dirname(configFile), "debug.sock"),
     timers: systemTimers,
     random: Math.random,
     logger,

@@ -243,9 +243,9 @@ describe("a supervisor's main process", () => {
     const script = "for i in $(seq 2000); do echo out $i; echo err $i >&2; done; exit 3";
     for (let times = 0; times < 2; times += 1)
       session.send({ case: "startMain", value: { spec: { command: ["sh", "-c", script], environment: { X: "y" } } } });
-    while ((plane.calls.pushSandboxLogs ?? 0) < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    await plane.until(() => (plane.calls.pushSandboxLogs ?? 0) >= 2);
     plane.broken = "reportProcessExit";
-    while ((plane.calls.reportProcessExit ?? 0) < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    await plane.until(() => (plane.calls.reportProcessExit ?? 0) >= 2);
     plane.broken = undefined;
     expect(await plane.mainExit).toMatchObject({ reason: ExitReason.EXITED, code: 3 });
     const expected = Array.from({ length: 2_000 }, (_, index) => `out ${index + 1}\nerr ${index + 1}\n`).join("");
@@ -260,7 +260,7 @@ describe("a supervisor and its control plane", () => {
     const { plane, session } = sandbox;
     const script = "for i in $(seq 40); do echo line $i; sleep 0.05; done";
     session.send({ case: "startMain", value: { spec: { command: ["sh", "-c", script] } } });
-    while (plane.log() === "") await new Promise((resolve) => setTimeout(resolve, 10));
+    await plane.until(() => plane.log() !== "");
     await sandbox.takeControlAway();
     await sandbox.bringControlBack();
     const again = await plane.sessionAfter(session);
@@ -277,9 +277,9 @@ describe("a supervisor and its control plane", () => {
       plane.lifeMs = 1_500;
     });
     const { plane } = sandbox;
-    while ((plane.calls.refreshSandboxToken ?? 0) < 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    await plane.until(() => (plane.calls.refreshSandboxToken ?? 0) >= 1);
     plane.broken = "refreshSandboxToken";
-    while ((plane.calls.rejoinSandbox ?? 0) < 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    await plane.until(() => (plane.calls.rejoinSandbox ?? 0) >= 1);
     plane.broken = undefined;
     plane.lifeMs = 900_000;
     const session = await plane.session();

@@ -4,6 +4,7 @@ import { createKeyPair } from "@sandgate/pki";
 import { createClient, createHttp2Channel } from "@sandgate/rpc";
 import { probeConfinement } from "./confinement/confinement-probe.ts";
 import { holdControlStream } from "./control-stream.ts";
+import { startDebugServer } from "./debug/debug-server.ts";
 import { startForwarder } from "./forwarder/forwarder.ts";
 import { CredentialKeeper } from "./identity/credential-keeper.ts";
 import { CredentialSlot } from "./identity/credential-slot.ts";
@@ -24,6 +25,8 @@ export interface SupervisorOptions {
   readonly runtime: string;
   /** A directory that only the supervisor sees. */
   readonly privateDirectory: string;
+  /** Where an operator's questions are answered, out of the workload's sight. */
+  readonly debugSocket: string;
   readonly timers: Timers;
   readonly random: () => number;
   readonly logger: Logger;
@@ -106,6 +109,8 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     return slot.findEgressToken(timers.now());
   };
 
+  const debugging = startDebugServer({ socketPath: options.debugSocket, slot, keeper, sandbox });
+  debugging.catch((cause: unknown) => logger.warn("there is no debug socket", { fault: String(cause) }));
   const preparing = createWorkload({ config, privateDirectory: options.privateDirectory });
   const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
   let endWorkload: (graceMs: number) => Promise<void> = async () => {};
@@ -119,7 +124,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       await Promise.race([Promise.allSettled(unfinished), timers.wait(lastWordsMs, closing.signal)]);
       closing.abort();
       for (const channel of [enrolmentChannel, authChannel, sandboxChannel]) channel.close();
-      await (await forwarding).close();
+      await Promise.all([(await forwarding).close(), debugging.then((server) => server.close(), () => {})]);
     };
     end().then(resolve, reject);
   };

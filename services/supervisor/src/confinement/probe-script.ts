@@ -125,6 +125,7 @@ export const probeScript: string = `(${(
       note(
         "credentials",
         [
+          // house-rule environment: what a workload's holds is what the probe is to find out
           ...Object.entries(process.env).map(([name, value]) =>
             secret(name) || secret(value ?? "") ? `the variable ${name}` : undefined,
           ),

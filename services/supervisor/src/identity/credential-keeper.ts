@@ -65,7 +65,7 @@ export class CredentialKeeper {
       // A failure leaves the old credentials, whose time of renewal has come: the wait above is none then, the backoff's is.
       while (!signal.aborted && slot.session === session) {
         try {
-          await this.#renew(signal);
+          await this.renew(signal);
           backoff.reset();
         } catch (cause) {
           if (!(cause instanceof ServiceError)) throw cause;
@@ -98,7 +98,8 @@ export class CredentialKeeper {
     }
   }
 
-  async #renew(signal: AbortSignal): Promise<void> {
+  /** Renews the session credentials now. Throws the ServiceError of a server that refuses. */
+  async renew(signal: AbortSignal): Promise<void> {
     const { slot, auth, sandboxId, timers } = this.#options;
     if (slot.session !== undefined && slot.session.expiresAt > timers.now()) {
       try {

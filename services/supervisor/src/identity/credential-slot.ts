@@ -47,6 +47,11 @@ export class CredentialSlot {
     for (const wake of this.#egressWaiters.splice(0)) wake();
   }
 
+  /** The egress token that is held, whatever it is worth now. */
+  get egressToken(): string | undefined {
+    return this.#egress?.token;
+  }
+
   /** The egress token, if it is good for now. */
   findEgressToken(now: number): string | undefined {
     return this.#egress !== undefined && this.#egress.expiresAt > now ? this.#egress.token : undefined;

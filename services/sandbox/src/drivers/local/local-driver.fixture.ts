@@ -5,10 +5,11 @@ import { chmod, chown, copyFile, link, mkdtemp, readdir, readFile, rm } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { type BuiltSupervisor, buildSupervisor, type FakeControlPlane } from "@sandgate/testing";
 import { build } from "esbuild";
+import type { DriverUnderTest } from "../sandbox-driver.contract.ts";
 import type { DriverExit, SandboxDriver } from "../sandbox-driver.ts";
-import type { DriverUnderTest } from "../sandbox-driver-contract.ts";
 
 /** As whom a driver runs. */
 export interface DriverAccount {
@@ -42,7 +43,7 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
   const files = { ...built, node };
   const host = join(directory, "driver-host.mjs");
   await build({
-    entryPoints: [join(import.meta.dirname, "driver-host.fixture.ts")],
+    entryPoints: [fileURLToPath(new URL("./driver-host.fixture.ts", import.meta.url))],
     outfile: host,
     bundle: true,
     platform: "node",

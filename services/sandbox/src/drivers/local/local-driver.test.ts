@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
 import { createFakeControlPlane, type FakeControlPlane, type FakeSession } from "@sandgate/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeSandboxDriver, newSandboxId } from "../sandbox-driver-contract.ts";
+import { describeSandboxDriver, newSandboxId } from "../sandbox-driver.contract.ts";
 import { driverAccounts, type LocalDriverUnderTest, startLocalDriver } from "./local-driver.fixture.ts";
 import {
   countsProcessesPerSandbox,

@@ -176,7 +176,7 @@ export class SandboxDirectories {
 }
 
 /** "sbx-" and 20 characters. */
-export function isSandboxId(text: string): boolean {
+function isSandboxId(text: string): boolean {
   return /^sbx-[a-z2-7]{20}$/.test(text);
 }
 
