@@ -118,6 +118,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
   const execs = new Map<string, ExecRelay>();
   const sessions: FakeSession[] = [];
   const sessionWaiters: (() => void)[] = [];
+  const callWaiters: (() => void)[] = [];
   let enrolledKey: Uint8Array | undefined;
   let lastRejoin = 0n;
   let servers: GrpcServer[] = [];
