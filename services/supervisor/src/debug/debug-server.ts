@@ -60,7 +60,8 @@ async function answer(question: string, options: DebugServerOptions): Promise<De
     switch (command) {
       case "get-sandbox-config": {
         const [flag, sandboxId] = words;
-        if (flag !== "--sandbox-id" || sandboxId === undefined) return refused("get-sandbox-config needs --sandbox-id ID");
+        if (flag !== "--sandbox-id" || sandboxId === undefined)
+          return refused("get-sandbox-config needs --sandbox-id ID");
         const config = await options.sandbox.getSandboxConfig({ sandboxId });
         return { code: 0, output: toJsonString(GetSandboxConfigResponseSchema, config) };
       }
