@@ -38,8 +38,18 @@ export function attackedMethods(): readonly { readonly name: string; readonly me
 }
 
 /** Lets every attacker make every call, and tells what became of each. */
-export async function runMatrix(topology: Topology): Promise<readonly MethodRows[]> {
-  const suite = await startSuite(topology);
+export async function runMatrix(
+  topology: Topology,
+  options: {
+    /** Only these methods, by name. */
+    readonly only?: readonly string[];
+    /** Called when everybody has their credentials, before the first attack. */
+    readonly onReady?: () => void;
+    readonly quiet?: boolean;
+  } = {},
+): Promise<readonly MethodRows[]> {
+  const { only } = options;
+  const suite = await startSuite(topology, options);
   const world = await createWorld(suite);
   const control = connect(suite, "sandbox", suite.socket("sandbox", world.own.id, "control"), world.own);
   const supervisor = startTestSupervisor(world.own, control);
@@ -49,7 +59,9 @@ export async function runMatrix(topology: Topology): Promise<readonly MethodRows
       enforcements: [{ sandboxId: world.own.id, revision: 1n }],
     });
     await untilReady(world.operator, world.own.id);
+    options.onReady?.();
     for (const { name, method } of attackedMethods()) {
+      if (only !== undefined && !only.includes(name)) continue;
       const make = requests[name];
       if (make === undefined) throw new Error(`requests.ts has no allowed request for ${name}`);
       const done = new AbortController();

@@ -53,7 +53,7 @@ export interface TestSuite {
 }
 
 /** Starts a control plane in this process. */
-export async function startSuite(topology: Topology): Promise<TestSuite> {
+export async function startSuite(topology: Topology, options: { readonly quiet?: boolean } = {}): Promise<TestSuite> {
   const directory = await mkdtemp(join(tmpdir(), "sg-"));
   const pki = await createDevelopmentPki({
     directory: join(directory, "pki"),
@@ -100,7 +100,11 @@ export async function startSuite(topology: Topology): Promise<TestSuite> {
   };
   const directories = { control, egress: join(directory, "r", "egress") };
   const deps = () => ({
-    logger: createLogger({ service: "test", level: "error" }),
+    logger: createLogger({
+      service: "test",
+      level: "error",
+      ...(options.quiet === true && { destination: { write: () => {} } }),
+    }),
     registry: createMetrics(),
     clock: Date.now,
   });

@@ -7,6 +7,7 @@ import { type Principal, principalKey } from "../principal.ts";
 import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState, TrustSubject } from "../trust/trust-state.ts";
+import { requireOwnSandbox } from "./require-own-sandbox.ts";
 
 /**
  * Finds out on whose behalf the call is made. It stands after the peer, whose word it takes for a forwarded principal and
@@ -68,21 +69,6 @@ export function authenticateStep(deps: {
       authenticator: "forwarded",
     });
   }
-}
-
-/** The invariant of identity: a connection opened with a sandbox's certificate carries that sandbox and nobody else, ever. */
-export function requireOwnSandbox(call: Call, principal: Principal): void {
-  const peer = call.get(peerKey);
-  if (peer.kind !== "sandbox") return;
-  if (principal.kind === "anonymous")
-    throw new ServiceError("CREDENTIAL_MISSING", "a sandbox's connection needs the sandbox's token");
-  if (
-    principal.kind !== "sandbox" ||
-    principal.sandboxId !== peer.sandboxId ||
-    principal.incarnation !== peer.incarnation ||
-    principal.credential !== "session"
-  )
-    throw new ServiceError("CREDENTIAL_REJECTED", "a sandbox's connection carries that sandbox alone");
 }
 
 /** Ends an open stream when what it was opened with is revoked (G-15). A unary call is over too soon to need it. */

@@ -1,5 +1,6 @@
 import { PrincipalKind, Role, SandboxCredential } from "@sandgate/api/options";
 import { type Call, readAccess, ServiceError, type Step } from "@sandgate/rpc";
+import { peerKey } from "../peer.ts";
 import { type Principal, principalKey } from "../principal.ts";
 
 /**
@@ -10,6 +11,9 @@ export function authorizeStep(): Step {
   return (call) => {
     const principal = call.find(principalKey);
     if (principal !== undefined) requireAllowedPrincipal(call, principal);
+    // only a service calls without a principal: for itself, as its entry in the peer list says
+    else if (call.get(peerKey).kind !== "service")
+      throw new ServiceError("CREDENTIAL_MISSING", "nobody was authenticated");
   };
 }
 

@@ -1,11 +1,11 @@
-import { PrincipalKind } from "@sandgate/api/options";
 import { type CertificateFacts, formatSpiffeId, parseSpiffeId, readCertificate } from "@sandgate/pki";
-import { type Call, type Connection, readAccess, ServiceError, type Step } from "@sandgate/rpc";
+import { type Call, type Connection, ServiceError, type Step } from "@sandgate/rpc";
 import { operatorCertificateKey, type Peer, peerKey } from "../peer.ts";
 import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import { isTrusted, type TrustState } from "../trust/trust-state.ts";
 import { type CertificateAuthorities, issuerKind } from "./certificate-authorities.ts";
+import { requireAllowedPeer } from "./require-allowed-peer.ts";
 
 /** What a connection's certificate says, worked out once for each connection. */
 interface ConnectionFacts {
@@ -98,15 +98,4 @@ function inProcessPeer(connection: Connection): Peer {
   const id = connection.inProcessPeer === undefined ? undefined : parseSpiffeId(connection.inProcessPeer);
   if (id?.kind !== "service") throw new TypeError("an in-process channel without a service behind it");
   return { kind: "service", service: id.name, spiffeId: formatSpiffeId(id) };
-}
-
-/** Whether this process may call this method at all, before anybody's credential is read. */
-export function requireAllowedPeer(call: Call, peer: Peer): void {
-  const access = readAccess(call.method);
-  const allowed = {
-    service: () => peer.kind === "service" && access.peers.some((rule) => rule.service === peer.service),
-    sandbox: () => access.principals.includes(PrincipalKind.SANDBOX),
-    none: () => access.principals.length > 0,
-  }[peer.kind]();
-  if (!allowed) throw new ServiceError("PEER_NOT_ALLOWED", "this peer may not call this method");
 }

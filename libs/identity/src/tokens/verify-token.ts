@@ -2,6 +2,7 @@ import { compactVerify, errors } from "jose";
 import { isCanonicalP256Signature } from "./ecdsa-signature.ts";
 import type { KeySet } from "./key-set.ts";
 import { ClaimsError, type ClaimsFault, readClaims } from "./read-claims.ts";
+import { isBoundTo } from "./token-binding.ts";
 import type { ClaimsByKind } from "./token-claims.ts";
 import { type TokenKind, tokenRules } from "./token-kind.ts";
 
@@ -55,7 +56,7 @@ export async function verifyToken<K extends TokenKind>(
   if (payload === undefined) return rejected("malformed");
   try {
     const claims = readClaims(kind, payload, context);
-    if ("keyThumbprint" in claims && claims.keyThumbprint !== context.keyThumbprint) return rejected("binding");
+    if (!isBoundTo(claims, context.keyThumbprint)) return rejected("binding");
     return { outcome: "verified", claims };
   } catch (cause) {
     if (cause instanceof ClaimsError) return rejected(cause.fault);
