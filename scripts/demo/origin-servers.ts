@@ -9,6 +9,8 @@ export interface OriginServers {
   readonly names: readonly string[];
   readonly httpPort: number;
   readonly httpsPort: number;
+  /** How many requests have come for this name. */
+  requestsFor(name: string): number;
   /** PEM: the authority of their certificate. */
   readonly authority: string;
   close(): Promise<void>;
@@ -32,8 +34,11 @@ export async function startOriginServers(names: readonly string[]): Promise<Orig
     notAfter: now + dayMs,
     now,
   });
+  const requests = new Map<string, number>();
   const answer: RequestListener = (request, response) => {
-    response.writeHead(200, { "content-type": "text/plain" }).end(`hello from ${request.headers.host ?? ""}\n`);
+    const name = request.headers.host ?? "";
+    requests.set(name, (requests.get(name) ?? 0) + 1);
+    response.writeHead(200, { "content-type": "text/plain" }).end(`hello from ${name}\n`);
   };
   const plain = createServer(answer);
   const secure = createSecureServer({ cert: pem, key: privateKey.export({ type: "pkcs8", format: "pem" }) }, answer);
@@ -42,6 +47,7 @@ export async function startOriginServers(names: readonly string[]): Promise<Orig
     names,
     httpPort,
     httpsPort,
+    requestsFor: (name) => requests.get(name) ?? 0,
     authority: authority.certificatePem,
     async close() {
       await Promise.all(

@@ -17,8 +17,12 @@ export interface CommandOutcome {
 
 /** Where the story plays: a suite in a directory of its own, and the servers that its sandboxes ask for. */
 export interface Stage {
+  /** The repository. */
+  readonly root: string;
   readonly origins: OriginServers;
   readonly directory: string;
+  /** Where the suite's sockets are; known once it runs. */
+  runtime: string;
   /** Options that make the suite's proxy lead the story's names to its servers. */
   readonly originOptions: readonly string[];
   /** Runs the command as a user would, with --json unless it runs a program of the sandbox's. */
@@ -53,8 +57,10 @@ export async function createStage(options: { root: string; telling: Telling; sig
   };
 
   return {
+    root,
     origins,
     directory,
+    runtime: "",
     originOptions: origins.names.flatMap((name) => [
       "--development-origin",
       `${name}:80=127.0.0.1:${origins.httpPort}`,

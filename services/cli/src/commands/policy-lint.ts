@@ -1,7 +1,8 @@
 import { formatAuthoredPolicy } from "@sandgate/policy";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { checkPolicyFile, describePolicyFault } from "../session/policy-source.ts";
+import { checkPolicyFile } from "../session/policy-file.ts";
+import { describePolicyFault } from "../session/policy-source.ts";
 
 /** `sandgate policy lint`: every fault of a policy file, without a suite. Exit code 2 when there is one. */
 export async function lint(context: CommandContext, file: string): Promise<number> {

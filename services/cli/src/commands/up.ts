@@ -48,6 +48,7 @@ function announce(context: CommandContext, suite: StartedSuite, tookMs: number):
     topology: suite.topology,
     tookMs: Math.round(tookMs),
     clientFile: context.directories().clientFile,
+    directories: { state: context.directories().state, runtime: context.directories().runtime },
     addresses: suite.client.addresses,
     edgeAddresses: suite.client.edgeAddresses,
     processes: suite.processes.map(({ name, pid }) => ({ name, pid })),

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { CommandFailure } from "../command-failure.ts";
-import { checkPolicyFile, readRequestedPolicy } from "./policy-source.ts";
+import { checkPolicyFile } from "./policy-file.ts";
+import { readRequestedPolicy } from "./policy-source.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "policy-source-"));
 afterAll(() => rmSync(folder, { recursive: true }));

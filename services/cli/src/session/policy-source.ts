@@ -1,11 +1,12 @@
-import { readFile } from "node:fs/promises";
-import { buffer } from "node:stream/consumers";
 import type { PolicyCheck, PolicyFault, PolicyMessage } from "@sandgate/policy";
 import { CommandFailure, usageFailure } from "../command-failure.ts";
 import { escapeLine } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-/** The policy that `--allow` and `--policy` ask for; undefined if neither is there. Refuses both, and what lint finds. */
+/**
+ * The policy that `--allow` and `--policy` ask for; undefined if neither is there. Refuses both together, and what lint finds.
+ * What reads and judges policies is loaded only where there is one.
+ */
 export async function readRequestedPolicy(options: {
   allow: readonly string[];
   file: string | undefined;
@@ -13,31 +14,12 @@ export async function readRequestedPolicy(options: {
   if (options.file !== undefined) {
     if (options.allow.length > 0)
       throw usageFailure("--allow and a policy file cannot be given together", "put the hosts into the file");
+    const { checkPolicyFile } = await import("./policy-file.ts");
     return requirePolicy(await checkPolicyFile(options.file), options.file);
   }
   if (options.allow.length === 0) return undefined;
   const { policyOfHosts } = await import("@sandgate/policy");
   return requirePolicy(policyOfHosts(options.allow), "--allow");
-}
-
-/** Reads and lints a policy file; "-" is standard input. */
-export async function checkPolicyFile(file: string): Promise<PolicyCheck> {
-  const [{ parseAuthoredPolicy }, { parse, YAMLParseError }, text] = await Promise.all([
-    import("@sandgate/policy"),
-    import("yaml"),
-    readText(file),
-  ]);
-  try {
-    return parseAuthoredPolicy(parse(text));
-  } catch (error) {
-    if (!(error instanceof YAMLParseError)) throw error;
-    const [at] = error.linePos ?? [];
-    const where = at === undefined ? "" : `line ${at.line}, column ${at.col}: `;
-    return {
-      ok: false,
-      faults: [{ rule: "", field: "", message: `${where}${error.code.toLowerCase().replaceAll("_", " ")}` }],
-    };
-  }
 }
 
 /** One line for a fault of a policy: where, and what. */
@@ -53,20 +35,4 @@ function requirePolicy(check: PolicyCheck, source: string): PolicyMessage {
     mend: "correct them; `sandgate policy lint FILE` checks a file",
     exitCode: exitCodes.usage,
   });
-}
-
-async function readText(file: string): Promise<string> {
-  if (file === "-") return (await buffer(process.stdin)).toString("utf8");
-  try {
-    return await readFile(file, "utf8");
-  } catch (cause) {
-    throw new CommandFailure(
-      {
-        message: `${file} cannot be read`,
-        mend: "name a file that exists and that you may read",
-        exitCode: exitCodes.usage,
-      },
-      { cause },
-    );
-  }
 }
