@@ -194,7 +194,7 @@ describe("a supervisor's commands", () => {
       await read.until("42 on");
       shell.input({ case: "stdin", value: Buffer.from("\x1a") });
       await read.until("Stopped");
-      shell.input({ case: "stdin", value: Buffer.from("kill -KILL %1; wait; exit 9\n") });
+      shell.input({ case: "stdin", value: Buffer.from("kill -KILL %1\nexit 9\nexit 9\n") });
       const { last, text } = await read.end();
       expect(last).toMatchObject({ case: "exit", value: { code: 9 } });
       expect(text).not.toContain("no job control");

@@ -124,7 +124,13 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       await Promise.race([Promise.allSettled(unfinished), timers.wait(lastWordsMs, closing.signal)]);
       closing.abort();
       for (const channel of [enrolmentChannel, authChannel, sandboxChannel]) channel.close();
-      await Promise.all([(await forwarding).close(), debugging.then((server) => server.close(), () => {})]);
+      await Promise.all([
+        (await forwarding).close(),
+        debugging.then(
+          (server) => server.close(),
+          () => {},
+        ),
+      ]);
     };
     end().then(resolve, reject);
   };

@@ -11,7 +11,7 @@ function command(change: Partial<WorkloadRequest>) {
     hostName: "demo",
     systemRoots: ["/usr"],
     systemLinks: [["/bin", "usr/bin"]],
-    disableUserNamespaces: true,
+    recentProgram: true,
     filtered: true,
   });
 }

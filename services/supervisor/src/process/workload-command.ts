@@ -58,14 +58,15 @@ export function workloadCommand(options: {
   systemRoots: readonly string[];
   /** Symbolic links of the root directory, as [name, target]. */
   systemLinks: readonly (readonly [string, string])[];
-  disableUserNamespaces: boolean;
+  /** Whether the sandbox program is bubblewrap 0.8 or later: it can forbid user namespaces and bound a tmpfs. */
+  recentProgram: boolean;
   filtered: boolean;
 }): WorkloadCommand {
   const { request, settings } = options;
   requirePlain(request);
   const sandboxArguments = [
     "--unshare-user",
-    ...(options.disableUserNamespaces ? ["--disable-userns"] : []),
+    ...(options.recentProgram ? ["--disable-userns"] : []),
     ...["--uid", "65532", "--gid", "65532"],
     ...["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...["--hostname", options.hostName, "--die-with-parent", "--new-session", "--cap-drop", "ALL"],
@@ -73,18 +74,9 @@ export function workloadCommand(options: {
     ...Object.entries(request.environment).flatMap(([name, value]) => ["--setenv", name, value]),
     ...options.systemRoots.flatMap((path) => ["--ro-bind", path, path]),
     ...options.systemLinks.flatMap(([name, target]) => ["--symlink", target, name]),
-    ...[
-      "--proc",
-      "/proc",
-      "--dev",
-      "/dev",
-      "--size",
-      String(sharedMemoryBytes),
-      "--perms",
-      "1777",
-      "--tmpfs",
-      "/dev/shm",
-    ],
+    ...["--proc", "/proc", "--dev", "/dev"],
+    ...(options.recentProgram ? ["--size", String(sharedMemoryBytes)] : []),
+    ...["--perms", "1777", "--tmpfs", "/dev/shm"],
     ...["--bind", settings.workspace, "/workspace", "--bind", settings.temporary, "/tmp"],
     ...["--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run"],
     ...["--remount-ro", "/dev", "--remount-ro", "/"],

@@ -37,9 +37,9 @@ export async function createWorkload(options: {
   privateDirectory: string;
 }): Promise<Workload> {
   const { config } = options;
-  const [pipes, disableUserNamespaces] = await Promise.all([
+  const [pipes, recentProgram] = await Promise.all([
     FifoPool.create({ parent: options.privateDirectory, batch: 12 }),
-    canDisableUserNamespaces(),
+    isRecentProgram(),
   ]);
   const filter = writeFilter(options.privateDirectory);
   const system = readSystemView();
@@ -70,7 +70,7 @@ export async function createWorkload(options: {
         hostName: config.name,
         systemRoots: system.roots,
         systemLinks: system.links,
-        disableUserNamespaces,
+        recentProgram,
         filtered: filter !== undefined,
       });
       // Each process program reads the filter to its end: a descriptor of its own, at its beginning.
@@ -107,8 +107,8 @@ function writeFilter(directory: string): string | undefined {
   return path;
 }
 
-/** From bubblewrap 0.8 on a process can be kept from making user namespaces of its own. */
-async function canDisableUserNamespaces(): Promise<boolean> {
+/** Whether bubblewrap is 0.8 or later. */
+async function isRecentProgram(): Promise<boolean> {
   const { stdout } = await promisify(execFile)("bwrap", ["--version"], { timeout: 5_000 });
   const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout)?.slice(1) ?? []).map(Number);
   return major > 0 || minor >= 8;

@@ -88,7 +88,7 @@ for (const account of driverAccounts) {
       for (const needle of [plane.bootstrapToken.slice(3), ...plane.issued.map((token) => token.slice(3))]) {
         // The hunter has the needle in its own arguments: its parent there is the sandbox program, which has them as well.
         const { stdout, stderr } = await plane
-          .exec(session, { command: ["/opt/sandgate/bin/node", "-e", hunt, needle] })
+          .exec(session, { command: ["/opt/sandgate/bin/node", "-e", hunt, "--", needle] })
           .collect();
         expect(stderr).toBe("");
         expect(JSON.parse(stdout)).toEqual({ found: ["/proc/1/cmdline"], others: [], mounts: [], fds: [] });
