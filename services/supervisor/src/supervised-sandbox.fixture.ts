@@ -95,12 +95,18 @@ export async function startSupervisedSandbox(
     log += chunk.toString("utf8");
   });
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-  const session = await Promise.race([
-    plane.session(),
-    exited.then((code) => {
-      throw new Error(`the supervisor ended with ${code}: ${log}`);
-    }),
-  ]);
+  const close = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await exited;
+    await plane.close();
+    await new Promise((resolve) => proxy.close(resolve));
+    await rm(directory, { recursive: true, force: true });
+  };
+  const session = await Promise.race([plane.session(), exited]);
+  if (session === null || typeof session === "number") {
+    await close();
+    throw new Error(`the supervisor ended with ${session}: ${log}`);
+  }
   return {
     plane,
     session,
@@ -109,13 +115,7 @@ export async function startSupervisedSandbox(
     takeControlAway: () => plane.close(),
     bringControlBack: () => plane.open(at("control")),
     log: async () => log,
-    close: async () => {
-      child.kill("SIGKILL");
-      await exited;
-      await plane.close();
-      await new Promise((resolve) => proxy.close(resolve));
-      await rm(directory, { recursive: true, force: true });
-    },
+    close,
   };
 }
 

@@ -107,7 +107,8 @@ function limitArguments(limits: WorkloadLimits): string[] {
     value === undefined ? [] : [`--${name}=${value}:${value}`];
   return [
     "--core=0:0",
-    ...flag("as", limits.processMemoryBytes),
+    // not the address space: runtimes with WebAssembly or garbage collectors reserve far more of it than they use
+    ...flag("data", limits.processMemoryBytes),
     ...flag("nproc", limits.processes),
     ...flag("nofile", limits.openFiles),
     ...flag("fsize", limits.fileSizeBytes),

@@ -125,7 +125,7 @@ export function withinHardLimits(limits: WorkloadLimits, text: string): Workload
     return value === undefined ? {} : { [key]: Math.min(value, hard(name)) };
   };
   return {
-    ...within("processMemoryBytes", "Max address space"),
+    ...within("processMemoryBytes", "Max data size"),
     ...within("processes", "Max processes"),
     ...within("openFiles", "Max open files"),
     ...within("fileSizeBytes", "Max file size"),
