@@ -97,7 +97,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
     .option("--max-processes <n>", "at most so many processes", count)
     .option("--max-open-files <n>", "at most so many open files for each process", count)
-    .option("--max-memory <bytes>", "address space of one process", count)
+    .option("--max-memory <bytes>", "writable memory of one process", count)
     .option("--max-file-size <bytes>", "size of one file", count)
     .option("--no-wait", "do not wait until it is READY")
     .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)

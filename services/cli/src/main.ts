@@ -1,4 +1,3 @@
-import { enableCompileCache } from "node:module";
 import { readEnvironment } from "@sandgate/config/environment";
 import { CommanderError } from "commander";
 import { readClientFile } from "./client-file.ts";
@@ -81,7 +80,6 @@ function runsACommand(words: readonly string[]): boolean {
   return words[0] === "run" || words[0] === "exec";
 }
 
-enableCompileCache();
 process.stdout.on("error", ignoreClosedReader);
 process.stderr.on("error", ignoreClosedReader);
 const exitCode = await main(process.argv.slice(2));

@@ -1,8 +1,8 @@
 import type { Decision, PolicyService } from "@sandgate/api/policy";
 import type { Client } from "@sandgate/rpc";
 
-/** Once a command has ended, decisions about its last requests are still on their way for about this long. */
-const quietMs = 40;
+/** Once a command has ended, decisions about its last requests are still on their way for about this long on an idle machine. */
+const leastQuietMs = 40;
 /** Never waited longer than this for them. */
 const longestSettleMs = 1_000;
 
@@ -17,8 +17,9 @@ export class DecisionCollector {
     void this.#follow(client, sandbox);
   }
 
-  /** Resolves with everything that was decided, in order, once nothing more comes. */
-  async settle(): Promise<readonly Decision[]> {
+  /** Resolves with everything that was decided, in order, once nothing has come for `patienceMs`, or for 40 ms if that is longer. */
+  async settle(patienceMs: number): Promise<readonly Decision[]> {
+    const quietMs = Math.max(leastQuietMs, patienceMs);
     const deadline = performance.now() + longestSettleMs;
     for (;;) {
       const more = await this.#hears(Math.min(quietMs, deadline - performance.now()));
