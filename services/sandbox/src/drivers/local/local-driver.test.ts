@@ -185,7 +185,7 @@ for (const account of driverAccounts) {
       expect((await sh("echo alive")).stdout).toBe("alive\n");
     });
 
-    it("D-26: a process is held to its address space, open files and file size", async () => {
+    it("D-26: a process is held to its writable memory, open files and file size", async () => {
       const { stdout, stderr } = await sh(
         [
           "dd if=/dev/zero of=/dev/null bs=2500M count=1 2>&1 | grep -o -m1 memory",

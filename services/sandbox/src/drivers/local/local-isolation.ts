@@ -77,7 +77,7 @@ export function describeIsolation(facts: MachineFacts, trial: Trial): Isolation 
       "no network but loopback; the egress proxy's socket is the only way out",
       "read-only system; of the machine's other files only its own workspace and its own /tmp",
       "no capabilities, no new privileges",
-      "limits for the address space, open files and file size of each process",
+      "limits for the writable memory, open files and file size of each process",
       ...(countsProcessesPerSandbox(facts) ? ["a limit for the number of processes"] : []),
       ...(facts.separateUids ? ["a uid of its own for each sandbox"] : []),
       ...(disablesUserNamespaces(facts) ? ["no user namespaces of its own"] : []),
