@@ -83,8 +83,8 @@ const plants: readonly Plant[] = [
   },
   {
     file: "services/all-in-one/src/supervisor.ts",
-    imports: "@sandgate/supervisor",
-    breaks: ["all-in-one-holds-the-control-plane-only"],
+    imports: "../../supervisor/src/index.ts",
+    breaks: ["all-in-one-holds-the-control-plane-only", "packages-meet-at-the-door"],
   },
 
   {
