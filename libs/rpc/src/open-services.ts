@@ -1,5 +1,6 @@
 import { create, createRegistry, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { file_google_rpc_error_details } from "@sandgate/api/google/rpc/error-details";
 import { Health, HealthCheckResponse_ServingStatus } from "@sandgate/api/grpc/health";
 import {
   ServerReflection,
@@ -63,6 +64,7 @@ export function reflectionService(services: readonly DescService[]): ServiceImpl
     for (const dependency of file.dependencies) collect(dependency);
   };
   for (const service of services) collect(service.file);
+  collect(file_google_rpc_error_details); // clients ask for it to show the details of an error
   const registry = createRegistry(...files.values());
   const extensionsOf = (type: string): number[] => {
     const numbers: number[] = [];

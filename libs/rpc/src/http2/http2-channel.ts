@@ -264,8 +264,7 @@ class RunningCall {
     const code = Number(metadata["grpc-status"] ?? Number.NaN);
     if (code === 0) return;
     const details = metadata["grpc-status-details-bin"];
-    const decoded =
-      typeof details === "string" ? decodeStatusDetails(Buffer.from(details, "base64")) : undefined;
+    const decoded = typeof details === "string" ? decodeStatusDetails(Buffer.from(details, "base64")) : undefined;
     if (decoded !== undefined) throw decoded;
     const reason = Number.isNaN(code) ? "UNAVAILABLE" : (plainReasons[code] ?? "INTERNAL");
     throw new ServiceError(reason, "the call failed", { status: String(code) });
