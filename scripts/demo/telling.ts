@@ -9,7 +9,7 @@ interface Step {
 }
 
 /** A claim of the story that did not hold. */
-export class BrokenClaim extends Error {
+class BrokenClaim extends Error {
   override readonly name = "BrokenClaim";
 }
 

@@ -1,7 +1,8 @@
 import { ErrorReasonSchema } from "@sandgate/api/errors";
 import { describeReason, type Reason, ServiceError } from "@sandgate/rpc";
 import { describe, expect, it } from "vitest";
-import { describeFailure, usageFailure } from "./command-failure.ts";
+import { usageFailure } from "./command-failure.ts";
+import { describeFailure } from "./describe-failure.ts";
 import { exitCodes, exitCodesHelp } from "./exit-codes.ts";
 
 describe("the exit code of a server's refusal", () => {

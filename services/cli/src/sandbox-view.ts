@@ -50,7 +50,7 @@ export function printSandbox(output: Output, sandbox: Sandbox): void {
 }
 
 /** How a process ended, in words. */
-export function describeExit(exit: { readonly code: number; readonly signal: string }): string {
+function describeExit(exit: { readonly code: number; readonly signal: string }): string {
   return exit.signal === "" ? `exited with ${exit.code}` : `ended by ${escapeLine(exit.signal)}`;
 }
 

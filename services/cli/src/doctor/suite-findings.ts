@@ -1,6 +1,6 @@
 import { SandboxService } from "@sandgate/api/sandbox";
 import type { ClientFile } from "../client-file.ts";
-import { describeFailure } from "../command-failure.ts";
+import { describeFailure } from "../describe-failure.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 import type { Finding } from "./finding.ts";
 

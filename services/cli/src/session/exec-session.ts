@@ -109,7 +109,7 @@ export async function runExecSession(options: {
 }
 
 /** The exit code that stands for the end of a process in a sandbox. */
-export function exitCodeOfProcess(exit: ProcessExit): number {
+function exitCodeOfProcess(exit: ProcessExit): number {
   switch (exit.reason) {
     case ExitReason.EXITED:
       return exit.code;

@@ -59,7 +59,7 @@ export async function waitUntilReady(options: {
 }
 
 /** What to tell about a sandbox that is FAILED. */
-export function sandboxFailure(sandbox: Sandbox): CommandFailure {
+function sandboxFailure(sandbox: Sandbox): CommandFailure {
   const { failure } = sandbox;
   return new CommandFailure({
     message: `the sandbox failed: ${escapeLine(failure?.fault ?? "no diagnosis")}`,

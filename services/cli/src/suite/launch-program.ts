@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { CommandFailure } from "../command-failure.ts";
 import { escapeControl } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { processMark } from "./programs.ts";
 import { readReadiness } from "./readiness.ts";
 import type { Owner } from "./whole-file.ts";
 
@@ -30,17 +31,12 @@ const longestLogBytes = 16 * 1024 * 1024;
 const firstPollMs = 5;
 const slowestPollMs = 50;
 
-/** The words by which a program's process is known again, whatever became of its record. */
-export function markOf(launch: Pick<Launch, "configFile">): readonly string[] {
-  return ["--config", launch.configFile];
-}
-
 /**
  * Starts a program. Detached, it outlives us and writes to its log file alone; otherwise its words also come to us, through
  * `child.stdout`. Nothing of our environment reaches it but PATH.
  */
 export function launchProgram(launch: Launch, options: { detached: boolean; path: string }): Launched {
-  const words = [launch.node, "--max-semi-space-size=16", launch.bundle, ...markOf(launch)];
+  const words = [launch.node, "--max-semi-space-size=16", launch.bundle, ...processMark(launch.configFile)];
   const [command = "", ...args] = launch.user === undefined ? words : [...dropTo(launch.user), ...words];
   const log = options.detached ? openLog(launch.logFile) : undefined;
   const child = spawn(command, args, {

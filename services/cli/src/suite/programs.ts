@@ -8,6 +8,11 @@ import { makeDirectory } from "./whole-file.ts";
 /** The programs that `up` starts. */
 export type ProgramName = "all-in-one" | "auth" | "sandbox" | "policy" | "egress-proxy";
 
+/** The words by which a program's process is known again, whatever became of its record. */
+export function processMark(configFile: string): readonly string[] {
+  return ["--config", configFile];
+}
+
 const bundles: Readonly<Record<ProgramName | "supervisor" | "terminal", URL>> = {
   "all-in-one": new URL("../../../../dist/all-in-one.mjs", import.meta.url),
   auth: new URL("../../../../dist/auth.mjs", import.meta.url),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { endProcess } from "./end-process.ts";
 import { findProcessesWithArguments, type ProcessIdentity } from "./process-identity.ts";
 import { forgetProcess, runningRecords } from "./process-record.ts";
-import type { ProgramName } from "./programs.ts";
+import { type ProgramName, processMark } from "./programs.ts";
 import type { SuiteDirectories } from "./suite-directories.ts";
 
 /** A process of the suite, found by its record or, where that was lost, by its command line. */
@@ -28,7 +28,7 @@ export function findSuiteProcesses(directories: SuiteDirectories): readonly Suit
   const found = new Map<number, SuiteProcess>();
   for (const record of runningRecords(directories.processes)) found.set(record.pid, record);
   for (const name of programs)
-    for (const identity of findProcessesWithArguments(["--config", configFileOf(directories, name)]))
+    for (const identity of findProcessesWithArguments(processMark(configFileOf(directories, name))))
       if (!found.has(identity.pid)) found.set(identity.pid, { name, ...identity });
   return [...found.values()];
 }
