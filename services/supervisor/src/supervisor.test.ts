@@ -190,11 +190,12 @@ describe("a supervisor's commands", () => {
       const shell = exec(["bash", "--norc", "-i"], { terminal, environment: { PS1: "> " } });
       const read = reader(shell);
       await read.until("> ");
-      shell.input({ case: "stdin", value: Buffer.from("sh -c 'echo $((40+2)) on; sleep 100'\n") });
+      shell.input({ case: "stdin", value: Buffer.from("sh -c 'echo $((40+2)) on; exec sleep 100'\n") });
       await read.until("42 on");
       shell.input({ case: "stdin", value: Buffer.from("\x1a") });
       await read.until("Stopped");
-      shell.input({ case: "stdin", value: Buffer.from("kill -KILL %1\nexit 9\nexit 9\n") });
+      await read.until("> ");
+      shell.input({ case: "stdin", value: Buffer.from("kill -KILL %1; while jobs %1 > /dev/null 2>&1; do :; done; exit 9\n") });
       const { last, text } = await read.end();
       expect(last).toMatchObject({ case: "exit", value: { code: 9 } });
       expect(text).not.toContain("no job control");
