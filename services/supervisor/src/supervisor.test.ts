@@ -195,7 +195,10 @@ describe("a supervisor's commands", () => {
       shell.input({ case: "stdin", value: Buffer.from("\x1a") });
       await read.until("Stopped");
       await read.until("> ");
-      shell.input({ case: "stdin", value: Buffer.from("kill -KILL %1; while jobs %1 > /dev/null 2>&1; do :; done; exit 9\n") });
+      shell.input({
+        case: "stdin",
+        value: Buffer.from("kill -KILL %1; while jobs %1 > /dev/null 2>&1; do :; done; exit 9\n"),
+      });
       const { last, text } = await read.end();
       expect(last).toMatchObject({ case: "exit", value: { code: 9 } });
       expect(text).not.toContain("no job control");
