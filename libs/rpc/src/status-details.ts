@@ -6,7 +6,7 @@ import { StatusSchema } from "@sandgate/api/google/rpc/status";
 import { describeReason, type Reason, ServiceError } from "./service-error.ts";
 
 /** The domain of every ErrorInfo that we send. */
-export const errorDomain = "sandgate.dev";
+const errorDomain = "sandgate.dev";
 
 /** The trailer that carries google.rpc.Status. */
 export const statusDetailsKey = "grpc-status-details-bin";

@@ -3,7 +3,7 @@ import { type Revocation, RevocationKind, type SandboxSubject, type WatchTrustRe
 import { createKeySet, type KeySet, type VerificationKey } from "../tokens/index.ts";
 
 /** A consumer that has heard nothing for this long accepts no credential. */
-export const trustStaleMs = 10_000;
+const trustStaleMs = 10_000;
 
 /** Something that a stream or a cache depends on, and that can be revoked. */
 export type TrustSubject = `sandbox:${string}` | `user:${string}` | `token:${string}` | `certificate:${string}`;
