@@ -25,7 +25,7 @@ import type { ScriptedWorld } from "./scripted-world.fixture.ts";
 import type { SandboxDatabase } from "./store/sandbox-database.fixture.ts";
 
 /** The organization of every user in these tests, unless one says otherwise. */
-export const organizationId = "0d9a0000-0000-4000-8000-000000000001";
+const organizationId = "0d9a0000-0000-4000-8000-000000000001";
 const userId = "0d9a0000-0000-4000-8000-00000000000a";
 
 /** One run of the Sandbox service on a database and a scripted world. */

@@ -16,7 +16,7 @@ export interface PolicyChange {
 }
 
 /** The largest policy in canonical form, in bytes: it must fit into a message with room to spare. */
-export const largestPolicyBytes = 1024 * 1024;
+const largestPolicyBytes = 1024 * 1024;
 
 /**
  * Checks a SetPolicy request and brings its policy into canonical form.

@@ -35,18 +35,18 @@ export function newSandboxId(): string {
 }
 
 /** The scope that the pipeline would grant. */
-export function scopeOf(sandboxId: string, ofOrganizationId: string = organizationId): SandboxScope {
+function scopeOf(sandboxId: string, ofOrganizationId: string = organizationId): SandboxScope {
   return { sandboxId, organizationId: ofOrganizationId } as SandboxScope;
 }
 
 /** A change to a policy that allows one host. */
-export function allow(host: string, more: Partial<PolicyChange> = {}): PolicyChange {
+function allow(host: string, more: Partial<PolicyChange> = {}): PolicyChange {
   const policy = create(PolicySchema, { rules: [{ name: "one", action: Action.ALLOW, hosts: [host] }] });
   return { policy: toBinary(PolicySchema, policy), expectedRevision: undefined, requestId: undefined, ...more };
 }
 
 /** A decision, complete but for what `more` says otherwise. */
-export function decision(sandboxId: string, number: number, more: Partial<DecisionRecord> = {}): DecisionRecord {
+function decision(sandboxId: string, number: number, more: Partial<DecisionRecord> = {}): DecisionRecord {
   made += 1;
   return {
     decisionId: `dec-${newSandboxId().slice(4)}`,

@@ -20,7 +20,7 @@ const foreignId = "0d9a0000-0000-4000-8000-000000000002";
 const nowMs = Date.UTC(2030, 0, 1);
 
 /** The proof that a call may act on a sandbox, as the scope step gives it. */
-export function scopeOf(sandboxId: string, organization = organizationId): SandboxScope {
+function scopeOf(sandboxId: string, organization = organizationId): SandboxScope {
   const values = new Map<unknown, unknown>();
   const call = {
     get: (key: unknown) => values.get(key),
