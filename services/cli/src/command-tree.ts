@@ -225,7 +225,8 @@ export function createCommandTree(runner: Runner, version: string): Command {
   program.commandsGroup("Suite on this machine:");
   command(program, "up")
     .summary("start the suite, with its own database and certificates")
-    .option("--separate", "one process for each service, instead of one for all")
+    .option("--separate", "one process for each service; stays so until --all-in-one")
+    .addOption(new Option("--all-in-one", "one process for all services (the default)").conflicts("separate"))
     .option("--foreground", "stay, with the logs on standard error; Ctrl-C ends the suite")
     .option("--edge-port <port>", "port of the edge listener (the first of three with --separate)", port)
     .option("--mtls-port <port>", "port of the mTLS listener (the first of three with --separate)", port)

@@ -12,6 +12,7 @@ import { type StartedSuite, startSuite } from "../suite/start-suite.ts";
 /** Options of `sandgate up`. */
 export interface UpOptions {
   readonly separate?: boolean;
+  readonly allInOne?: boolean;
   readonly foreground?: boolean;
   readonly edgePort?: number;
   readonly mtlsPort?: number;
@@ -26,7 +27,7 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
   const origins = options.developmentOrigin.map(parseDevelopmentOrigin);
   const suite = await startSuite({
     ...startOptionsOf(context),
-    topology: options.separate === undefined ? undefined : "separate",
+    topology: options.separate === true ? "separate" : options.allInOne === true ? "all-in-one" : undefined,
     detached: options.foreground !== true,
     edgePort: options.edgePort,
     mtlsPort: options.mtlsPort,
