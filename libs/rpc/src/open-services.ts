@@ -53,17 +53,18 @@ export function healthService(options: {
 }
 
 /**
- * grpc.reflection.v1 for the given services, so that grpcurl and buf curl need no .proto files. It serves the
- * descriptors as they were compiled, with our options in them.
+ * grpc.reflection.v1 for the given services, for health and for itself, so that grpcurl and buf curl need no .proto files. It
+ * serves the descriptors as they were compiled, with our options in them.
  */
 export function reflectionService(services: readonly DescService[]): ServiceImplementation {
+  const served = [...services, Health, ServerReflection];
   const files = new Map<string, DescFile>();
   const collect = (file: DescFile): void => {
     if (files.has(file.proto.name)) return;
     files.set(file.proto.name, file);
     for (const dependency of file.dependencies) collect(dependency);
   };
-  for (const service of services) collect(service.file);
+  for (const service of served) collect(service.file);
   collect(file_google_rpc_error_details); // clients ask for it to show the details of an error
   const registry = createRegistry(...files.values());
   const extensionsOf = (type: string): number[] => {
@@ -104,7 +105,7 @@ export function reflectionService(services: readonly DescService[]): ServiceImpl
           case "listServices":
             messageResponse = answer({
               case: "listServicesResponse",
-              value: { service: services.map((service) => ({ name: service.typeName })) },
+              value: { service: served.map((service) => ({ name: service.typeName })) },
             });
             break;
           case "fileByFilename":

@@ -47,7 +47,7 @@ export async function createTestSandbox(suite: TestSuite, operator: Channel, nam
 }
 
 /** The way to Auth through a sandbox's enrol.sock, without a certificate. */
-function enrolmentChannel(suite: TestSuite, sandboxId: string): Channel {
+export function enrolmentChannel(suite: TestSuite, sandboxId: string): Channel {
   return createGrpcChannel({
     address: suite.socket("auth", sandboxId, "enrol"),
     serverName: `auth.${trustDomain}`,
