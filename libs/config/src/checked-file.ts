@@ -5,7 +5,7 @@ import { ConfigError } from "./config-error.ts";
 import { Secret } from "./secret.ts";
 
 /** What keeps a path from being a file that we can read; undefined if nothing does. */
-function findFileFault(path: string, kind: "plain" | "secret"): string | undefined {
+export function findFileFault(path: string, kind: "plain" | "secret"): string | undefined {
   if (!isAbsolute(path)) return "must be an absolute path";
   try {
     const status = statSync(path);

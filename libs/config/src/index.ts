@@ -1,3 +1,4 @@
+export { authorityFilePath, certificateFilePath, matchingKey, privateKeyFilePath } from "./certificate-files.ts";
 export { absolutePath, filePath, readSecretFile, secretFilePath } from "./checked-file.ts";
 export { ConfigError, type ConfigFault } from "./config-error.ts";
 export { type ConfigRow, describeSchema } from "./describe-schema.ts";

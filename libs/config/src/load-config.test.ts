@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { ConfigError } from "./config-error.ts";
@@ -11,10 +12,14 @@ import * as sections from "./sections.ts";
 const isRoot = process.geteuid?.() === 0;
 let root: string;
 let counter = 0;
-beforeAll(() => {
+let pki: DevelopmentPki;
+beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "config-"));
-  for (const name of ["cert.pem", "service.pem", "sandbox.pem", "operator.pem"]) writeFileSync(join(root, name), "x");
-  writeFileSync(join(root, "key.pem"), "x", { mode: 0o600 });
+  pki = await createDevelopmentPki({
+    directory: root,
+    trustDomain: "sandgate.test",
+    operatorUserId: "0b8f8c0e-1111-4222-8333-444455556666",
+  });
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
@@ -37,11 +42,11 @@ function good(): Record<string, unknown> {
   return {
     admin: { port: 9100 },
     tls: {
-      certificate_file: join(root, "cert.pem"),
-      key_file: join(root, "key.pem"),
-      service_ca_file: join(root, "service.pem"),
-      sandbox_ca_file: join(root, "sandbox.pem"),
-      operator_ca_file: join(root, "operator.pem"),
+      certificate_file: pki.services.auth.certificateFile,
+      key_file: pki.services.auth.keyFile,
+      service_ca_file: pki.serviceAuthority.certificateFile,
+      sandbox_ca_file: pki.sandboxAuthority.certificateFile,
+      operator_ca_file: pki.operatorAuthority.certificateFile,
     },
     listeners: { edge: { addresses: ["127.0.0.1:7443"] }, mtls: { addresses: ["[::1]:7444", `unix:${root}/m.sock`] } },
     database: { host: "/run/sandgate/postgres" },
@@ -111,6 +116,32 @@ test("all faults are told at once, each with its path", () => {
     "tls.certificate_file: file is missing",
     "tls.key_file: must be an absolute path",
     "trust_domain: must be a lower-case domain name",
+  ]);
+});
+
+test.each([
+  ["tls.certificate_file: holds no certificate in PEM", () => ({ certificate_file: pki.services.auth.keyFile })],
+  [
+    "tls.key_file: holds no private key in PEM without a passphrase",
+    () => {
+      chmodSync(pki.operator.certificateFile, 0o600);
+      return { key_file: pki.operator.certificateFile };
+    },
+  ],
+  ["tls.key_file: is not the key of certificate_file", () => ({ key_file: pki.services.policy.keyFile })],
+  [
+    "tls.service_ca_file: holds a certificate that is not an authority's",
+    () => ({ service_ca_file: pki.services.auth.certificateFile }),
+  ],
+])("%s", (fault, over) => {
+  expect(faultsOf({ ...good(), tls: { ...(good().tls as object), ...over() } })).toEqual([fault]);
+});
+
+test("a key that does not match is told together with other faults of the section", () => {
+  const tls = { ...(good().tls as object), key_file: pki.services.policy.keyFile, extra: 1 };
+  expect(faultsOf({ ...good(), tls }).sort()).toEqual([
+    "tls.extra: unknown field",
+    "tls.key_file: is not the key of certificate_file",
   ]);
 });
 

@@ -1,7 +1,8 @@
 import { isIPv6 } from "node:net";
 import { isAbsolute } from "node:path";
 import * as z from "zod";
-import { absolutePath, filePath, readSecretFile, secretFilePath } from "./checked-file.ts";
+import { authorityFilePath, certificateFilePath, matchingKey, privateKeyFilePath } from "./certificate-files.ts";
+import { absolutePath, readSecretFile, secretFilePath } from "./checked-file.ts";
 import { ConfigError } from "./config-error.ts";
 
 /** `host:port`, `[address]:port` or `unix:/path`. */
@@ -65,12 +66,13 @@ export const admin = z
 /** This program's certificate and the authorities that it trusts. */
 export const tls = z
   .strictObject({
-    certificate_file: filePath().describe("certificate chain, PEM; read again when it changes"),
-    key_file: secretFilePath().describe("private key of the certificate, PEM; closed to other users"),
-    service_ca_file: filePath().describe("authority of service certificates, PEM"),
-    sandbox_ca_file: filePath().describe("authority of sandbox certificates, PEM"),
-    operator_ca_file: filePath().describe("authority of operator certificates, PEM"),
+    certificate_file: certificateFilePath().describe("certificate chain, PEM; read again when it changes"),
+    key_file: privateKeyFilePath().describe("private key of the certificate, PEM; closed to other users"),
+    service_ca_file: authorityFilePath().describe("authority of service certificates, PEM"),
+    sandbox_ca_file: authorityFilePath().describe("authority of sandbox certificates, PEM"),
+    operator_ca_file: authorityFilePath().describe("authority of operator certificates, PEM"),
   })
+  .check(matchingKey())
   .describe("this program's certificate and the authorities that it trusts");
 
 /** Where the program listens. */

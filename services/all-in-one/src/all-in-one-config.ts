@@ -1,4 +1,4 @@
-import { authSettings, findAuthenticatorFaults } from "@sandgate/auth";
+import { authSettings, localOperatorBehindLocalAddresses } from "@sandgate/auth";
 import { sections } from "@sandgate/config";
 import { policySettings } from "@sandgate/policy-service";
 import { runtimeDirectories, sandboxSettings } from "@sandgate/sandbox";
@@ -19,6 +19,4 @@ export const allInOneConfig = z
     ...sandboxSettings,
     ...policySettings,
   })
-  .superRefine((config, context) => {
-    for (const fault of findAuthenticatorFaults(config)) context.addIssue({ code: "custom", ...fault });
-  });
+  .check(localOperatorBehindLocalAddresses());

@@ -1,5 +1,9 @@
-import { describe, expect, it } from "vitest";
-import { authConfig, findAuthenticatorFaults, toOperatorRecords } from "./auth-config.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createDevelopmentPki } from "@sandgate/pki/authority";
+import { afterAll, describe, expect, it } from "vitest";
+import { authConfig, toOperatorRecords } from "./auth-config.ts";
 
 const ada = {
   id: "0b8f8c0e-1111-4222-8333-444455556666",
@@ -8,21 +12,25 @@ const ada = {
   organization_name: "Example",
 };
 
+const directory = mkdtempSync(join(tmpdir(), "sgc-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+const pki = await createDevelopmentPki({ directory, trustDomain: "sandgate.test", operatorUserId: ada.id });
+
 const base = {
   mode: "development",
   admin: { port: 0 },
   tls: {
-    certificate_file: "/proc/self/status",
-    key_file: "/proc/self/environ",
-    service_ca_file: "/proc/self/status",
-    sandbox_ca_file: "/proc/self/status",
-    operator_ca_file: "/proc/self/status",
+    certificate_file: pki.services.auth.certificateFile,
+    key_file: pki.services.auth.keyFile,
+    service_ca_file: pki.serviceAuthority.certificateFile,
+    sandbox_ca_file: pki.sandboxAuthority.certificateFile,
+    operator_ca_file: pki.operatorAuthority.certificateFile,
   },
   listeners: { edge: { addresses: ["127.0.0.1:0"] }, mtls: { addresses: ["127.0.0.1:0"] } },
   database: { host: "/run/postgres" },
   directories: { control: "/run/sandgate/control" },
   key_directory: "/var/lib/sandgate/keys",
-  sandbox_ca: { certificate_file: "/proc/self/status", key_file: "/proc/self/environ" },
+  sandbox_ca: { certificate_file: pki.sandboxAuthority.certificateFile, key_file: pki.sandboxAuthority.keyFile },
   operators: [ada],
 };
 
@@ -48,18 +56,26 @@ describe("authConfig", () => {
     ["lives.certificate_minutes", { lives: { certificate_minutes: 61 } }],
     ["lives.egress_minutes", { lives: { egress_minutes: 241 } }],
     ["key_directory", { key_directory: "keys" }],
+    ["tls.key_file", { tls: { ...base.tls, key_file: pki.services.sandbox.keyFile, extra: 1 } }],
+    ["tls.service_ca_file", { tls: { ...base.tls, service_ca_file: pki.services.auth.certificateFile } }],
+    [
+      "sandbox_ca.key_file",
+      {
+        sandbox_ca: { certificate_file: pki.sandboxAuthority.certificateFile, key_file: pki.operatorAuthority.keyFile },
+      },
+    ],
   ])("refuses a wrong %s and names it", (path, over) => {
     expect(faultsOf(over)).toContain(path);
   });
 });
 
 describe("G-06 a local operator", () => {
-  const faults = (addresses: string[]) =>
-    findAuthenticatorFaults({
-      operators: [ada],
+  const faults = (addresses: string[], over: object = {}) =>
+    faultsOf({
       development: { local_operator: true },
-      listeners: { edge: { addresses } },
-    }).map(({ path }) => path.join("."));
+      listeners: { edge: { addresses }, mtls: { addresses: ["127.0.0.1:0"] } },
+      ...over,
+    });
 
   it("stands where only this machine can call", () => {
     expect(faults(["127.0.0.1:7443", "[::1]:7443", "unix:/run/edge.sock"])).toEqual([]);
@@ -74,6 +90,14 @@ describe("G-06 a local operator", () => {
     "127.0.0.1.evil.test:1",
   ])("is refused where %s is served", (address) => {
     expect(faults(["127.0.0.1:7443", address])).toEqual(["listeners.edge.addresses.1"]);
+  });
+
+  it("is refused together with whatever else is wrong", () => {
+    expect(faults(["0.0.0.0:7443"], { operators: [], extra: 1 })).toEqual([
+      "operators",
+      "",
+      "listeners.edge.addresses.0",
+    ]);
   });
 });
 

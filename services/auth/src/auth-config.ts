@@ -1,4 +1,11 @@
-import { absolutePath, developmentOnly, filePath, secretFilePath, sections } from "@sandgate/config";
+import {
+  absolutePath,
+  authorityFilePath,
+  developmentOnly,
+  matchingKey,
+  privateKeyFilePath,
+  sections,
+} from "@sandgate/config";
 import * as z from "zod";
 import type { OperatorRecord } from "./domain/operator-record.ts";
 
@@ -22,9 +29,10 @@ export const authSettings = {
   key_directory: absolutePath().describe("keys that tokens are signed with; made at the first start, closed to others"),
   sandbox_ca: z
     .strictObject({
-      certificate_file: filePath().describe("authority that sandbox certificates are issued from, PEM"),
-      key_file: secretFilePath().describe("private key of the authority, PEM; closed to other users"),
+      certificate_file: authorityFilePath().describe("authority that sandbox certificates are issued from, PEM"),
+      key_file: privateKeyFilePath().describe("private key of the authority, PEM; closed to other users"),
     })
+    .check(matchingKey())
     .describe("the authority of sandbox certificates; Auth alone has its key"),
   lives: z
     .strictObject({
@@ -36,7 +44,8 @@ export const authSettings = {
     .describe("how long credentials live"),
   operators: z
     .array(operator)
-    .default([])
+    .min(1, "no user could be authenticated: name at least one operator")
+    .prefault([])
     .superRefine((operators, context) => {
       const ids = new Set<string>();
       for (const [index, { id }] of operators.entries()) {
@@ -74,33 +83,32 @@ export const authConfig = z
     directories: sections.directories.pick({ control: true }),
     ...authSettings,
   })
-  .superRefine((config, context) => {
-    for (const fault of findAuthenticatorFaults(config)) context.addIssue({ code: "custom", ...fault });
-  });
+  .check(localOperatorBehindLocalAddresses());
 
 /**
- * What keeps users from being told apart (G-06): no operator at all, or a local operator whom the network could reach. Faults have
- * the path of the setting.
+ * The check of a configuration that a local operator is not within the network's reach (G-06). It also looks at configurations
+ * that have other faults.
  */
-export function findAuthenticatorFaults(config: {
-  readonly operators: readonly unknown[];
-  readonly development?: { readonly local_operator: boolean } | undefined;
-  readonly listeners: { readonly edge: { readonly addresses: readonly string[] } };
-}): readonly { path: (string | number)[]; message: string }[] {
-  if (config.operators.length === 0)
-    return [{ path: ["operators"], message: "no user could be authenticated: name at least one operator" }];
-  if (config.development?.local_operator !== true) return [];
-  return config.listeners.edge.addresses.flatMap((address, index) =>
-    isLocalAddress(address)
-      ? []
-      : [
-          {
+export function localOperatorBehindLocalAddresses() {
+  return z.superRefine<unknown>(
+    (config, context) => {
+      const { data } = withLocalOperator.safeParse(config);
+      for (const [index, address] of data?.listeners.edge.addresses.entries() ?? [])
+        if (!isLocalAddress(address))
+          context.addIssue({
+            code: "custom",
             path: ["listeners", "edge", "addresses", index],
             message: "must be 127.0.0.1, [::1] or a Unix socket while development.local_operator is on",
-          },
-        ],
+          });
+    },
+    { when: () => true },
   );
 }
+
+const withLocalOperator = z.object({
+  development: z.object({ local_operator: z.literal(true) }),
+  listeners: z.object({ edge: z.object({ addresses: z.array(z.string()) }) }),
+});
 
 /** The operators of a configuration, as the register keeps them. */
 export function toOperatorRecords(operators: readonly z.infer<typeof operator>[]): readonly OperatorRecord[] {

@@ -2,22 +2,27 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError, loadConfig } from "@sandgate/config";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createDevelopmentPki } from "@sandgate/pki/authority";
+import { afterAll, describe, expect, it } from "vitest";
 import { proxyConfig } from "./proxy-config.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sgp-"));
 const file = (name: string) => join(directory, name);
-beforeAll(() => writeFileSync(file("pem"), "pem", { mode: 0o600 }));
+const pki = await createDevelopmentPki({
+  directory,
+  trustDomain: "sandgate.test",
+  operatorUserId: "0b8f8c0e-1111-4222-8333-444455556666",
+});
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const sound = {
   admin: { port: 0 },
   tls: {
-    certificate_file: file("pem"),
-    key_file: file("pem"),
-    service_ca_file: file("pem"),
-    sandbox_ca_file: file("pem"),
-    operator_ca_file: file("pem"),
+    certificate_file: pki.services["egress-proxy"].certificateFile,
+    key_file: pki.services["egress-proxy"].keyFile,
+    service_ca_file: pki.serviceAuthority.certificateFile,
+    sandbox_ca_file: pki.sandboxAuthority.certificateFile,
+    operator_ca_file: pki.operatorAuthority.certificateFile,
   },
   clients: { auth: { address: "127.0.0.1:7444" }, policy: { address: "unix:/run/policy.sock" } },
   directories: { egress: "/run/sandgate/egress" },
