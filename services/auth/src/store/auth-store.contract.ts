@@ -205,8 +205,11 @@ export function describeAuthStore(name: string, subject: () => AuthStoreSubject)
         role: Role.ADMIN,
       };
       const bob = { ...ada, userId: crypto.randomUUID(), name: "Bob", role: Role.VIEWER };
+      const { head: start } = await store().readTrust(0n);
       await store().replaceOperators([ada, bob], now, actor);
-      const { head } = await store().readTrust(0n);
+      const { head, events: first } = await store().readTrust(start);
+      // nobody new has a session that could be revoked: one made within the same second would be refused
+      expect(first.filter((event) => event.kind === "revocation")).toEqual([]);
       await store().replaceOperators([ada, bob], now, actor);
       expect((await store().readTrust(0n)).head).toBe(head);
 

@@ -278,7 +278,11 @@ export class PostgresAuthStore implements AuthStore {
       if (changed.length === 0) return;
       await appendTrustChanges(
         tx,
-        changed.flatMap((userId) => userChanges(userId, now)),
+        // who was not known before has no session that could be revoked
+        changed.flatMap((userId) => [
+          ...(known.has(userId) ? [userRevocation(userId, now)] : []),
+          subjectChange("user", userId, now),
+        ]),
       );
       for (const operator of configured)
         await this.#append(tx, actor, "user.configured", operatorRow(operator), { role: String(operator.role) });
@@ -463,17 +467,14 @@ function subjectChange(kind: "sandbox" | "user", subject: string, now: number): 
 }
 
 /** A user who changed must sign in again: a session says what he was. */
-function userChanges(userId: string, now: number): readonly TrustChange[] {
-  return [
-    {
-      kind: "revocation",
-      revocationKind: RevocationKind.USER,
-      subject: userId,
-      expiresAtMs: now + CREDENTIAL_LIFE_MS,
-      issuedBeforeMs: now,
-    },
-    subjectChange("user", userId, now),
-  ];
+function userRevocation(userId: string, now: number): TrustChange {
+  return {
+    kind: "revocation",
+    revocationKind: RevocationKind.USER,
+    subject: userId,
+    expiresAtMs: now + CREDENTIAL_LIFE_MS,
+    issuedBeforeMs: now,
+  };
 }
 
 /** Puts changes into the log, and tells every replica at the commit. Nothing but the audit record may come after it. */
