@@ -162,7 +162,7 @@ export function describeSandboxDriver(name: string, setUp: () => Promise<DriverU
     it("survives a kill -9 of the driver: the sandbox lives, is found, watched and removed", async () => {
       const { id, plane, session } = await run();
       await subject.crash();
-      expect((await plane.exec(session, { command: ["true"] }).collect()).exit?.code).toBe(0);
+      expect(await plane.exec(session, { command: ["true"] }).collect()).toMatchObject({ exit: { code: 0 } });
       expect(await listed(id)).toEqual({ sandboxId: id, running: true, incarnation: 1n });
       await subject.driver.start(startOf(id, plane));
       expect(plane.calls.issueSandboxToken).toBe(1);
