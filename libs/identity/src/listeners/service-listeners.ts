@@ -8,6 +8,7 @@ import {
   FileCertificateStore,
   type GrpcServer,
   healthService,
+  ListenError,
   Pipeline,
   reflectionService,
   type ServiceImplementation,
@@ -32,6 +33,16 @@ export interface TlsFiles {
   readonly service_ca_file: string;
   readonly sandbox_ca_file: string;
   readonly operator_ca_file: string;
+}
+
+/** Addresses that cannot be listened on, one a line, each with the path of its setting. Programs print it and exit with 2. */
+export class ListenersError extends Error {
+  override readonly name = "ListenersError";
+  readonly exitCode = 2;
+
+  constructor(faults: readonly string[]) {
+    super(["cannot listen:", ...faults.map((fault) => `  ${fault}`)].join("\n"));
+  }
 }
 
 /** Opens and closes the sockets through which one sandbox reaches this program. */
@@ -75,7 +86,7 @@ export interface ServiceListenersOptions {
 
 /** The listeners of one program, all with the same services, steps and authenticators. */
 export interface ServiceListeners {
-  /** Listens. Answers the addresses, with their ports. */
+  /** Listens. Answers the addresses, with their ports. Throws ListenersError with all that cannot be had. */
   start(): Promise<{ readonly edge: readonly string[]; readonly mtls: readonly string[] }>;
   readonly sockets: SandboxSockets;
   /** The pipeline that modules of the same process call through. */
@@ -169,10 +180,25 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
 
   return {
     inProcess: new Pipeline({ listener: Listener.MTLS, services: options.services, steps: [identify], observe }),
-    start: async () => ({
-      edge: await Promise.all(options.edgeAddresses.map((address) => edge.bind(address))),
-      mtls: await Promise.all(options.mtlsAddresses.map((address) => mtls.bind(address))),
-    }),
+    start: async () => {
+      const bindings = [
+        ...options.edgeAddresses.map((address, index) => ({ listener: "edge", server: edge, address, index })),
+        ...options.mtlsAddresses.map((address, index) => ({ listener: "mtls", server: mtls, address, index })),
+      ];
+      const results = await Promise.allSettled(bindings.map(({ server, address }) => server.bind(address)));
+      const faults = results.flatMap((result, at) => {
+        const binding = bindings[at];
+        if (result.status === "fulfilled" || binding === undefined) return [];
+        if (!(result.reason instanceof ListenError)) throw result.reason;
+        return [`listeners.${binding.listener}.addresses.${binding.index}: ${result.reason.message}`];
+      });
+      if (faults.length > 0) throw new ListenersError(faults);
+      const bound = (listener: string): readonly string[] =>
+        results.flatMap((result, at) =>
+          result.status === "fulfilled" && bindings[at]?.listener === listener ? [result.value] : [],
+        );
+      return { edge: bound("edge"), mtls: bound("mtls") };
+    },
     sockets: {
       open: (sandboxId) => {
         let opening = opened.get(sandboxId);

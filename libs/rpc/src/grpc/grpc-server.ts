@@ -6,11 +6,13 @@ import {
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
+  logVerbosity,
   Metadata,
   Server,
   type ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServiceDefinition,
+  setLogVerbosity,
   status,
 } from "@grpc/grpc-js";
 import type { Listener } from "@sandgate/api/options";
@@ -58,12 +60,28 @@ export class ListenError extends Error {
   readonly exitCode = 2;
 
   constructor(address: string, cause: Error) {
-    super(`cannot listen on ${address}: ${cause.message}`, { cause });
+    super(`cannot listen on ${address}: ${describeListenFault(cause)}`, { cause });
+  }
+}
+
+/** grpc-js gives the system's error code within its own words only. */
+function describeListenFault({ message }: Error): string {
+  const [code] = /\bE[A-Z]{3,}\b/.exec(message) ?? [];
+  switch (code) {
+    case "EADDRINUSE":
+      return "it is in use";
+    case "EADDRNOTAVAIL":
+      return "it is not an address of this machine";
+    case "EACCES":
+      return "this user may not use it";
+    default:
+      return code ?? message;
   }
 }
 
 /** Makes a gRPC server. Throws when a method has no access option or no handler. */
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  setLogVerbosity(logVerbosity.NONE); // what grpc-js prints to standard error, callers and our log are told anyway
   const pipeline = new Pipeline(options);
   const server = new Server({
     "grpc.max_receive_message_length": maxMessageBytes,

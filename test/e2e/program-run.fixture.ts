@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import { text } from "node:stream/consumers";
+import { readEnvironment } from "@sandgate/config";
+
+const patienceMs = 60_000;
+
+/** How a program ended. */
+export interface ProgramEnd {
+  readonly exitCode: unknown;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Whether a process that it started is still there. */
+  readonly leftSomething: boolean;
+}
+
+/** Runs a program, from its source, to its end; it is killed with all its processes if it does not end by itself. */
+export async function runToEnd(
+  program: string,
+  words: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<ProgramEnd> {
+  const main = resolve(import.meta.dirname, `../../services/${program}/src/main.ts`);
+  const child = spawn(process.execPath, [main, ...words], {
+    detached: true, // a process group of its own shows what is left
+    env: { PATH: readEnvironment()["PATH"], ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`${program} could not be started`);
+  const timer = setTimeout(() => signalGroup(pid, "SIGKILL"), patienceMs);
+  const ended = once(child, "exit");
+  const output = Promise.all([text(child.stdout), text(child.stderr)]);
+  const [exitCode] = await ended;
+  clearTimeout(timer);
+  const leftSomething = signalGroup(pid, 0);
+  signalGroup(pid, "SIGKILL");
+  const [stdout, stderr] = await output;
+  return { exitCode, stdout, stderr, leftSomething };
+}
+
+/** Whether the process group had a process to signal. */
+function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
