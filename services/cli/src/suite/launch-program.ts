@@ -58,22 +58,22 @@ export function launchProgram(launch: Launch, options: { detached: boolean; path
   return { launch, child, pid };
 }
 
-/** Resolves when the program says that it is ready. Refuses when it ends before, or is not ready in time. */
+/** Resolves when the program says that it is ready. Refuses when the child that it is, if given, ends before, or when it is not ready in time. */
 export async function untilReady(
-  launched: Launched,
-  options: { readonly deadline: number; readonly signal: AbortSignal },
+  program: Pick<Launch, "name" | "adminPort" | "logFile">,
+  options: { readonly child?: ChildProcess; readonly deadline: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { launch, child } = launched;
+  const { child } = options;
   for (let delayMs = firstPollMs; ; delayMs = Math.min(delayMs * 1.5, slowestPollMs)) {
     options.signal.throwIfAborted();
-    if (child.exitCode !== null || child.signalCode !== null) throw endedEarly(launched);
-    const readiness = await readReadiness(launch.adminPort, 2_000);
+    if (child !== undefined && (child.exitCode !== null || child.signalCode !== null)) throw endedEarly(program, child);
+    const readiness = await readReadiness(program.adminPort, 2_000);
     if (readiness.state === "ready") return;
     if (performance.now() > options.deadline) {
       const waiting = Object.entries(readiness.checks).filter(([, state]) => state !== "ok");
       throw new CommandFailure({
-        message: `${launch.name} was not ready in time`,
-        mend: `see ${launch.logFile}`,
+        message: `${program.name} was not ready in time`,
+        mend: `see ${program.logFile}`,
         metadata: { not_ready: waiting.map(([check]) => check).join(", ") || readiness.state },
         exitCode: exitCodes.notReady,
       });
@@ -82,12 +82,12 @@ export async function untilReady(
   }
 }
 
-function endedEarly({ launch, child }: Launched): CommandFailure {
+function endedEarly(program: Pick<Launch, "name" | "logFile">, child: ChildProcess): CommandFailure {
   const how = child.signalCode === null ? `exited with ${child.exitCode}` : `was ended by ${child.signalCode}`;
-  const words = lastWords(launch.logFile);
+  const words = lastWords(program.logFile);
   return new CommandFailure({
-    message: `${launch.name} ${how} before it was ready${words === "" ? "" : `: ${words}`}`,
-    mend: `see ${launch.logFile}`,
+    message: `${program.name} ${how} before it was ready${words === "" ? "" : `: ${words}`}`,
+    mend: `see ${program.logFile}`,
     exitCode: child.exitCode === exitCodes.usage ? exitCodes.usage : exitCodes.failed,
   });
 }

@@ -170,9 +170,20 @@ async function startMissing(context: {
         record(name, started.pid);
         return started;
       });
-    await Promise.all(
-      launched.map((program) => timed(program.launch.name, untilReady(program, { deadline, signal: options.signal }))),
-    );
+    const { signal } = options;
+    const others = programs.filter((name) => !launched.some(({ launch }) => launch.name === name));
+    await Promise.all([
+      ...launched.map(({ launch, child }) => timed(launch.name, untilReady(launch, { child, deadline, signal }))),
+      // what went on running has lost its connections to what is started anew
+      ...others.map((name) => {
+        const program = {
+          name,
+          adminPort: portOf(suite, name, "admin"),
+          logFile: join(directories.log, `${name}.log`),
+        };
+        return untilReady(program, { deadline, signal });
+      }),
+    ]);
     writeWhole(directories.clientFile, `${JSON.stringify(client, null, 2)}\n`, 0o600);
     return {
       alreadyRunning: false,
