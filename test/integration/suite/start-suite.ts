@@ -47,6 +47,8 @@ export interface TestSuite {
   readonly keyDirectory: string;
   readonly driver: RecordingDriver;
   address(service: ServiceName, listener: "edge" | "mtls"): string;
+  /** host:port where the key set and the discovery document are served. */
+  readonly jwksAddress: string;
   /** A socket in a sandbox's own directory, as its supervisor would dial it. */
   socket(service: ServiceName, sandboxId: string, listener: "enrol" | "control"): string;
   stop(): Promise<void>;
@@ -92,6 +94,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
       { id: users.admin, name: "admin", role: "admin" as const, organization_id: organizations.own },
       { id: users.foreignAdmin, name: "foreign", role: "admin" as const, organization_id: organizations.other },
     ].map((user) => ({ ...user, organization_name: user.organization_id })),
+    jwks: { address: "127.0.0.1:0" },
   };
   const anyFile = pki.serviceAuthority.certificateFile; // the recording driver looks at none of these
   const sandboxSettings = {
@@ -111,11 +114,13 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
   const parts = { driver: () => driver, timing: { pingIntervalMs: 100, startingMs: 600_000 } };
 
   const running: { stop(): Promise<void> }[] = [];
+  let jwksAddress: string | undefined;
   const addresses = new Map<string, { readonly edge: readonly string[]; readonly mtls: readonly string[] }>();
   if (topology === "all in one") {
     const config = allInOneConfig.parse({ ...common("all-in-one"), directories, ...authSettings, ...sandboxSettings });
     const suite = await startAllInOne(config, { ...deps(), parts });
     running.push(suite);
+    jwksAddress = suite.addresses.jwks;
     for (const service of ["auth", "sandbox", "policy"]) addresses.set(service, suite.addresses);
   } else {
     const auth = await startAuth(
@@ -123,6 +128,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
       deps(),
     );
     running.unshift(auth);
+    jwksAddress = auth.addresses.jwks;
     const authClient = { address: auth.addresses.mtls[0] };
     const policy = await startPolicy(
       policyConfig.parse({ ...common("policy"), clients: { auth: authClient } }),
@@ -138,9 +144,11 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     addresses.set("auth", auth.addresses).set("policy", policy.addresses).set("sandbox", sandbox.addresses);
   }
 
+  if (jwksAddress === undefined) throw new Error("the key set is not served");
   return {
     topology,
     pki,
+    jwksAddress,
     serviceCa: await readFile(pki.serviceAuthority.certificateFile, "utf8"),
     keyDirectory,
     driver,
