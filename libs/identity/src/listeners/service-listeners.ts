@@ -36,7 +36,7 @@ export interface TlsFiles {
 }
 
 /** Addresses that cannot be listened on, one a line, each with the path of its setting. Programs print it and exit with 2. */
-export class ListenersError extends Error {
+class ListenersError extends Error {
   override readonly name = "ListenersError";
   readonly exitCode = 2;
 
