@@ -1,5 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
@@ -517,6 +519,23 @@ describe("what the transport meets before the pipeline", () => {
     first.close();
     moved.close();
     await local.stop(100);
+  });
+
+  it("stops within its grace, also while a connection has not got through its handshake", async () => {
+    const local = createGrpcServer({
+      listener: Listener.MTLS,
+      services: [service(SandboxService, { getSandbox: async () => ({}) })],
+      steps: [],
+      certificates: new CertificateStore(await pki.issue("sandbox")),
+      mutualTls: true,
+      newCallId: () => "call-1",
+    });
+    const path = join(directory, "h.sock");
+    await local.bind(`unix:${path}`);
+    const silent = connect(path);
+    await once(silent, "connect");
+    await local.stop(100);
+    silent.destroy();
   });
 
   it("says which address is taken", async () => {

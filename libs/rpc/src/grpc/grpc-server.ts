@@ -125,9 +125,20 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     },
     stop: async (graceMs) => {
       // Not forceShutdown: without channelz, grpc-js does not know its sessions there, and waits for ever for a stream that stays open.
-      for (const address of bound) server.drain(address, graceMs);
+      const addresses = [...bound];
       bound.clear();
-      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      for (const address of addresses) server.drain(address, graceMs);
+      await new Promise<void>((resolve) => {
+        // A connection whose handshake ended after the first drain, or has not ended yet, would be waited for for ever.
+        const overdue = setTimeout(() => {
+          for (const address of addresses) server.drain(address, 0);
+          resolve();
+        }, graceMs + 500);
+        server.tryShutdown(() => {
+          clearTimeout(overdue);
+          resolve();
+        });
+      });
     },
   };
 }
@@ -217,6 +228,7 @@ function serve(pipeline: Pipeline, route: Route, options: GrpcServerOptions): Se
   };
   const followCancellation = (call: ServedCall, running: PipelineCall): void => {
     call.on("cancelled", () => {
+      if (running.isClosed) return; // grpc-js says so after every call, too
       const late = running.deadline !== undefined && running.deadline <= Date.now();
       running.end(
         late
