@@ -121,7 +121,7 @@ function faultsOf(
 
 const notValid = "the configuration is not valid:";
 
-describe.each(programs)("%s", (program) => {
+describe.each(programs)("%s", { timeout: 60_000 }, (program) => {
   it("tells all that is wrong at once, and starts nothing", async () => {
     const noPem = within(`${program}.txt`);
     writeFileSync(noPem, "no certificate");
@@ -177,7 +177,7 @@ describe.each(programs)("%s", (program) => {
   });
 });
 
-describe.each(["auth", "sandbox", "policy", "all-in-one"] as const)("%s", (program) => {
+describe.each(["auth", "sandbox", "policy", "all-in-one"] as const)("%s", { timeout: 60_000 }, (program) => {
   it("tells of every address that is taken", async () => {
     const at = { addresses: ["127.0.0.1:0", `127.0.0.1:${takenPort}`] };
     const end = await start(program, { ...sound(program), listeners: { edge: at, mtls: at } });
@@ -189,7 +189,7 @@ describe.each(["auth", "sandbox", "policy", "all-in-one"] as const)("%s", (progr
   });
 });
 
-describe.each(["auth", "all-in-one"] as const)("%s", (program) => {
+describe.each(["auth", "all-in-one"] as const)("%s", { timeout: 60_000 }, (program) => {
   it.each([
     ["no operators", { operators: [] }],
     ["operators left out", { operators: undefined }],

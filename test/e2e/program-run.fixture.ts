@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { readEnvironment } from "@sandgate/config";
 
-const patienceMs = 60_000;
+const patienceMs = 50_000;
 
 /** How a program ended. */
 export interface ProgramEnd {

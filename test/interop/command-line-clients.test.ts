@@ -22,11 +22,12 @@ const getPrincipal = `${AuthService.typeName}/GetPrincipal`;
 const health = "grpc.health.v1.Health/Check";
 
 const isThere = await hasGrpcurl();
+const missing = "grpcurl is not on this machine: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9";
+if (!isThere) console.warn(missing);
 
 /** In CI grpcurl must be there, so that its absence cannot pass for success. */
 function needs(client: CommandLineClient, context: TestContext): void {
-  if (client === grpcurl && !isThere && readEnvironment()["CI"] === undefined)
-    context.skip("grpcurl is not on this machine; go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9");
+  if (client === grpcurl && !isThere && readEnvironment()["CI"] === undefined) context.skip(missing);
 }
 
 describe.each(topologies)("over the network, %s", (topology) => {
