@@ -23,7 +23,7 @@ const health = "grpc.health.v1.Health/Check";
 
 const isThere = await hasGrpcurl();
 const missing = "grpcurl is not on this machine: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9";
-if (!isThere) console.warn(missing);
+if (!isThere) process.stderr.write(`${missing}\n`);
 
 /** In CI grpcurl must be there, so that its absence cannot pass for success. */
 function needs(client: CommandLineClient, context: TestContext): void {
