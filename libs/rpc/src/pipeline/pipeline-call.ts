@@ -21,6 +21,7 @@ export class PipelineCall implements Call {
   #request: Message | undefined;
   #controller: AbortController | undefined;
   #ended: ServiceError | undefined;
+  #closed = false;
   #onEnd: ((error: ServiceError) => void) | undefined;
   #cleanups: (() => void)[] | undefined;
 
@@ -101,8 +102,14 @@ export class PipelineCall implements Call {
     if (this.#ended !== undefined) onEnd(this.#ended);
   }
 
+  /** Whether the call has been answered. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** The transport's part: the call is answered, nothing can end it any more. */
   close(): void {
+    this.#closed = true;
     this.#onEnd = undefined;
     if (this.#cleanups === undefined) return;
     for (const cleanup of this.#cleanups) cleanup();

@@ -77,7 +77,7 @@ export class Pipeline {
   /** Runs a unary call. `respond` is called exactly once. */
   unary(route: Route, incoming: IncomingCall, request: Uint8Array, respond: Respond): PipelineCall {
     const call = new PipelineCall(incoming);
-    const finish = this.#finisher(route, call, (error, response) => respond(error, response));
+    const finish = this.#finisher(route, call, respond);
     call.whenEnded((error) => finish(error, nothing));
     void this.#runUnary(route, call, request, finish);
     return call;
@@ -100,7 +100,7 @@ export class Pipeline {
     respond: Respond,
   ): PipelineCall {
     const call = new PipelineCall(incoming);
-    const finish = this.#finisher(route, call, (error, response) => respond(error, response));
+    const finish = this.#finisher(route, call, respond);
     call.whenEnded((error) => finish(error, nothing));
     void this.#runClientStream(route, call, requests, finish);
     return call;
@@ -120,12 +120,10 @@ export class Pipeline {
     return call;
   }
 
-  #finisher(route: Route, call: PipelineCall, answer: Respond): Respond & { readonly done: () => boolean } {
+  #finisher(route: Route, call: PipelineCall, answer: Respond): Respond {
     const start = performance.now();
-    let done = false;
-    const finish = (error: ServiceError | undefined, response: Uint8Array): void => {
-      if (done) return;
-      done = true;
+    return (error, response) => {
+      if (call.isClosed) return;
       call.close();
       answer(error, response);
       this.#observe({
@@ -139,7 +137,6 @@ export class Pipeline {
       // The handler may still be at work for nobody: tell it.
       if (error !== undefined) call.end(error);
     };
-    return Object.assign(finish, { done: () => done });
   }
 
   async #admit(route: Route, call: PipelineCall): Promise<void> {
@@ -166,13 +163,13 @@ export class Pipeline {
     call: PipelineCall,
     request: Uint8Array,
     sink: ResponseSink,
-    finish: Respond & { done: () => boolean },
+    finish: Respond,
   ): Promise<void> {
     try {
       const message = parse(route.method, request);
       call.setRequest(message);
       await this.#admit(route, call);
-      await pump(route, route.handler(message, call) as AsyncIterable<unknown>, sink, finish.done);
+      await pump(route, route.handler(message, call) as AsyncIterable<unknown>, sink, call);
       finish(undefined, nothing);
     } catch (thrown) {
       finish(toServiceError(thrown, call.id), nothing);
@@ -198,11 +195,11 @@ export class Pipeline {
     call: PipelineCall,
     requests: AsyncIterable<Uint8Array>,
     sink: ResponseSink,
-    finish: Respond & { done: () => boolean },
+    finish: Respond,
   ): Promise<void> {
     try {
       const messages = await this.#open(route, call, requests);
-      await pump(route, route.handler(messages, call) as AsyncIterable<unknown>, sink, finish.done);
+      await pump(route, route.handler(messages, call) as AsyncIterable<unknown>, sink, call);
       finish(undefined, nothing);
     } catch (thrown) {
       finish(toServiceError(thrown, call.id), nothing);
@@ -245,13 +242,13 @@ async function pump(
   route: Route,
   responses: AsyncIterable<unknown>,
   sink: ResponseSink,
-  done: () => boolean,
+  call: PipelineCall,
 ): Promise<void> {
   for await (const response of responses) {
-    if (done()) return;
+    if (call.isClosed) return;
     const pending = sink.write(encode(route.method, response));
     if (pending !== undefined) await pending;
-    if (done()) return;
+    if (call.isClosed) return;
   }
 }
 
