@@ -11,6 +11,9 @@ import { formatResult, writeResult } from "./result-page.ts";
 
 const benchmarks: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }>>> = {
   unary: () => import("./unary.ts"),
+  audit: () => import("./audit.ts"),
+  ready: () => import("./ready.ts"),
+  memory: () => import("./memory.ts"),
 };
 
 const { values, positionals } = parseArgs({

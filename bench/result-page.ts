@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import type { BenchmarkResult } from "./benchmark.ts";
 
 const heading = `# Benchmarks
@@ -25,7 +25,7 @@ export function formatResult(result: BenchmarkResult): string {
     ...result.rows.map((row) => line([row.name, ...row.cells])),
     ...(limits.length === 0 ? [] : ["", ...limits]),
     "",
-    `Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}.`,
+    `Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}, load average ${loadavg()[0]?.toFixed(1)} at the end.`,
   ].join("\n");
 }
 

@@ -31,7 +31,8 @@ export async function startServerProcess(
     async stop() {
       const ended = once(child, "exit");
       child.send("stop");
-      await ended;
+      const [code] = await ended;
+      if (code !== 0) throw new Error(`a server ended with ${String(code)}`);
     },
   };
 }
@@ -50,10 +51,10 @@ async function nextMessage(child: ChildProcess): Promise<unknown> {
   }
 }
 
-/** The server program's part: says where it listens, and answers how much CPU it has used. */
-export function serveMeasurements(port: number): void {
+/** The server program's part: says where it listens, answers how much CPU it has used, and ends when it is told to. */
+export function serveMeasurements(port: number, end: () => Promise<void> = async () => {}): void {
   process.on("message", (question) => {
-    if (question === "stop") process.exit(0);
+    if (question === "stop") return void end().then(() => process.exit(0));
     const { user, system } = process.cpuUsage();
     process.send?.(user + system);
   });
