@@ -28,7 +28,10 @@ describe("parseSpec", () => {
     ["spec.environment", spec({ environment: { A: "x\0" } })],
     ["spec.environment", spec({ environment: { A: "x".repeat(32 * 1024) } })],
     ["spec.environment", spec({ environment: { SANDGATE_SANDBOX_TOKEN: "x" } })],
-    ["spec.environment", spec({ environment: { LD_PRELOAD: "x" } })],
+    [
+      "spec.environment",
+      spec({ environment: Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`V${i}`, ""])) }),
+    ],
     ["spec.limits.process_memory_bytes", spec({ limits: limits({ processMemoryBytes: 1n }) })],
     ["spec.limits.process_memory_bytes", spec({ limits: limits({ processMemoryBytes: -1n }) })],
     ["spec.limits.processes", spec({ limits: limits({ processes: 1 }) })],

@@ -37,8 +37,9 @@ const maximumCommandBytes = 128 * 1024;
 const maximumCommandWords = 1024;
 const maximumTtlMs = 365 * 24 * 3600 * 1000;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
-/** Set by the supervisor, or read by the loader of what it runs: not for callers. */
-const reservedVariable = /^(?:SANDGATE_|LD_|NODE_)/;
+/** Ours, such as the variables that lead a supervisor to its credential. */
+const reservedPrefix = "SANDGATE_";
+const maximumVariables = 1000;
 
 const utf8Bytes = (text: string) => new TextEncoder().encode(text).length;
 
@@ -66,8 +67,9 @@ export function findEnvironmentFaults(environment: Readonly<Record<string, strin
     faults.push({ field: path, fault: "must have at most 32 KiB" });
   if (names.some((name) => !variableName.test(name)))
     faults.push({ field: path, fault: "names must be letters, digits and underscores, not beginning with a digit" });
-  if (names.some((name) => reservedVariable.test(name)))
-    faults.push({ field: path, fault: "names must not begin with SANDGATE_, LD_ or NODE_" });
+  if (names.length > maximumVariables) faults.push({ field: path, fault: "must have at most 1000 names" });
+  if (names.some((name) => name.startsWith(reservedPrefix)))
+    faults.push({ field: path, fault: "names must not begin with SANDGATE_" });
   if (Object.values(environment).some((value) => value.includes("\0")))
     faults.push({ field: path, fault: "values must not contain a NUL character" });
   return faults;

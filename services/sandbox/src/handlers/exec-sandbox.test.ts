@@ -186,7 +186,7 @@ describe("ExecSandbox", () => {
     ["an empty command", () => start([]), "REQUEST_INVALID", "start.command"],
     [
       "an environment that is not for callers",
-      () => ({ sandbox: id, message: { case: "start", value: { command: ["x"], environment: { LD_PRELOAD: "x" } } } }),
+      () => ({ sandbox: id, message: { case: "start", value: { command: ["x"], environment: { SANDGATE_X: "x" } } } }),
       "REQUEST_INVALID",
       "start.environment",
     ],
