@@ -13,5 +13,7 @@ export interface Authenticator {
 /** The token of an `authorization: Bearer` header (RFC 6750); undefined when there is none. */
 export function bearerToken(call: Call): string | undefined {
   const header = call.header("authorization");
-  return header === undefined ? undefined : (/^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header)?.[1] ?? undefined);
+  if (header === undefined || header.slice(0, 7).toLowerCase() !== "bearer ") return undefined;
+  const token = header.slice(7).trim();
+  return token === "" ? undefined : token;
 }

@@ -16,7 +16,8 @@ export class TrustState implements KeySet {
   readonly #clock: () => number;
   readonly #watchers = new Map<TrustSubject, Set<() => void>>();
   readonly #changeListeners = new Set<(change: WatchTrustResponse) => void>();
-  readonly #revoked = new Map<string, Revocation>();
+  /** By kind, then by subject: asked several times in every call. */
+  readonly #revoked = new Map<RevocationKind, Map<string, Revocation>>();
   #keys: KeySet = createKeySet('{"keys":[]}');
   #heardAt = Number.NEGATIVE_INFINITY;
   #sequence = 0n;
@@ -56,7 +57,7 @@ export class TrustState implements KeySet {
   }
   /** Whether a user's session that was issued then (milliseconds) is revoked. */
   isUserSessionRevoked(userId: string, issuedAt: number): boolean {
-    const revocation = this.#revoked.get(`${RevocationKind.USER}:${userId}`);
+    const revocation = this.#revoked.get(RevocationKind.USER)?.get(userId);
     return revocation?.issuedBefore !== undefined && issuedAt < timestampMs(revocation.issuedBefore);
   }
 
@@ -122,11 +123,12 @@ export class TrustState implements KeySet {
   }
 
   #has(kind: RevocationKind, subject: string): boolean {
-    return this.#revoked.has(`${kind}:${subject}`);
+    return this.#revoked.get(kind)?.has(subject) === true;
   }
 
   #revoke(revocation: Revocation): void {
-    this.#revoked.set(`${revocation.kind}:${revocation.subject}`, revocation);
+    const ofKind = this.#revoked.get(revocation.kind) ?? new Map<string, Revocation>();
+    this.#revoked.set(revocation.kind, ofKind.set(revocation.subject, revocation));
     switch (revocation.kind) {
       case RevocationKind.TOKEN:
         this.#notify(`token:${revocation.subject}`);
@@ -155,10 +157,11 @@ export class TrustState implements KeySet {
   }
 
   #forgetExpired(): void {
-    if (this.#revoked.size < 1000 || this.#sequence % 100n !== 0n) return;
+    if (this.#sequence % 100n !== 0n) return;
     const now = this.#clock();
-    for (const [key, revocation] of this.#revoked)
-      if (revocation.expireTime !== undefined && timestampMs(revocation.expireTime) < now) this.#revoked.delete(key);
+    for (const ofKind of this.#revoked.values())
+      for (const [subject, { expireTime }] of ofKind)
+        if (expireTime !== undefined && timestampMs(expireTime) < now) ofKind.delete(subject);
   }
 }
 
