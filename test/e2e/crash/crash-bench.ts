@@ -183,7 +183,7 @@ export async function createCrashBench(): Promise<CrashBench> {
     },
     lastWords: () => readFileSync(within("log"), "utf8").split("\n").slice(-40).join("\n"),
     remainsOf: (sandboxId) => [
-      ...processesOf(sandboxId),
+      ...findProcesses(sandboxId).map(({ line }) => line),
       ...readFileSync("/proc/self/mountinfo", "utf8")
         .split("\n")
         .filter((line) => line.includes(sandboxId)),
@@ -200,6 +200,8 @@ export async function createCrashBench(): Promise<CrashBench> {
         child.kill("SIGKILL");
         await once(child, "exit");
       }
+      // after a failed test a sandbox may be left, which outlives its control plane
+      for (const { pid } of findProcesses(directory)) killIfThere(pid);
       log.close();
       await database.drop();
       await rm(directory, { recursive: true, force: true });
@@ -221,16 +223,24 @@ function databaseSection({
   return { host, port, database, user };
 }
 
-/** The command lines of the processes that belong to a sandbox. */
-function processesOf(sandboxId: string): string[] {
+/** The processes with this text in their command line, such as a sandbox's id or a directory of the test's own. */
+function findProcesses(text: string): { readonly pid: number; readonly line: string }[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
+    .flatMap((name) => {
       try {
-        const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-        return line.includes(sandboxId) ? [line] : [];
+        const line = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ");
+        return line.includes(text) ? [{ pid: Number(name), line }] : [];
       } catch {
         return []; // it has just ended
       }
     });
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
