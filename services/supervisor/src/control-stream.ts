@@ -24,7 +24,6 @@ export interface ControlStreamOptions {
   readonly confinement: Promise<readonly ConfinementFinding[]>;
   readonly onExec: (open: OpenExec) => void;
   readonly onStartMain: (spec: SandboxSpec) => void;
-  readonly onShutDown: (graceMs: number) => void;
   readonly timers: Timers;
   readonly random: () => number;
   readonly logger: Logger;
@@ -71,11 +70,6 @@ function obey(options: ControlStreamOptions, command: ConnectSupervisorResponse[
     case "startMain":
       options.onStartMain(command.value.spec ?? create(SandboxSpecSchema));
       return;
-    case "shutDown": {
-      const { grace } = command.value;
-      options.onShutDown(grace === undefined ? 0 : Number(grace.seconds) * 1_000 + grace.nanos / 1e6);
-      return;
-    }
     case "ping":
       pong();
       return;

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,6 +19,8 @@ export interface SupervisedSandbox {
   takeControlAway(): Promise<void>;
   /** Brings it back at the same place. */
   bringControlBack(): Promise<void>;
+  /** Asks the supervisor to end, as the driver does. */
+  terminate(): void;
   /** What the supervisor logged. */
   log(): Promise<string>;
   close(): Promise<void>;
@@ -114,9 +117,21 @@ export async function startSupervisedSandbox(
     exited,
     takeControlAway: () => plane.close(),
     bringControlBack: () => plane.open(at("control")),
+    terminate: () => {
+      const init = onlyChildOf(child.pid ?? 0);
+      process.kill(onlyChildOf(init), "SIGTERM");
+    },
     log: async () => log,
     close,
   };
+}
+
+/** The supervisor is the child of the pid namespace's init, which is the child of the bubblewrap that was started. */
+function onlyChildOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim().split(" ");
+  const [only = ""] = children;
+  if (children.length !== 1 || only === "") throw new Error(`${pid} has the children [${children.join(", ")}]`);
+  return Number(only);
 }
 
 async function listenAsProxy(path: string): Promise<{ server: Server; connections: AsyncGenerator<Socket> }> {

@@ -291,7 +291,7 @@ describe("a supervisor and its control plane", () => {
     await sandbox.close();
   });
 
-  it("ends with every process when it is told to shut down: asked first, killed after the grace", async () => {
+  it("ends with every process when the driver asks it to: they are asked first, and their last words are passed on", async () => {
     const sandbox = await startSupervisedSandbox();
     const { plane, session } = sandbox;
     const asked = reader(
@@ -299,15 +299,10 @@ describe("a supervisor and its control plane", () => {
         command: ["sh", "-c", "trap 'echo term; exit 0' TERM; echo on; while :; do sleep 0.05; done"],
       }),
     );
-    const deaf = reader(
-      plane.exec(session, { command: ["sh", "-c", "trap '' TERM; echo on; while :; do sleep 0.05; done"] }),
-    );
     await asked.until("on");
-    await deaf.until("on");
-    session.send({ case: "shutDown", value: { grace: { seconds: 0n, nanos: 500_000_000 } } });
+    sandbox.terminate();
     await asked.until("term");
     expect((await asked.end()).last).toMatchObject({ case: "exit", value: { code: 0 } });
-    expect((await deaf.end()).last).toMatchObject({ case: "exit", value: { signal: "SIGKILL" } });
     expect(await sandbox.exited).toBe(0);
     await sandbox.close();
   });

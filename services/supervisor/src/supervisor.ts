@@ -34,7 +34,7 @@ export interface SupervisorOptions {
 
 /** A running supervisor. */
 export interface Supervisor {
-  /** Resolves when it was told to shut down and every process has ended. Rejects when it cannot go on. */
+  /** Resolves when `shutDown` was called and every process has ended. Rejects when it cannot go on. */
   readonly ended: Promise<void>;
   /** Ends every process, then itself. */
   shutDown(graceMs: number): void;
@@ -181,7 +181,6 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
               ),
             );
           },
-          onShutDown: shutDown,
           timers,
           random,
           logger,
