@@ -67,7 +67,7 @@ export interface DriverExit {
  * Methods may be repeated; calls for one sandbox are done one after the other.
  */
 export interface SandboxDriver {
-  /** local, docker, … */
+  /** As GetIsolation says it: local. */
   readonly name: string;
   /** Says what this machine can give. Tried, not assumed; remembered for the life of the driver unless it refused. */
   isolation(): Promise<Isolation>;

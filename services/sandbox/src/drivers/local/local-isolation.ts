@@ -61,8 +61,8 @@ export function describeIsolation(facts: MachineFacts, trial: Trial): Isolation 
   const refusal = findRefusal(facts, trial);
   if (refusal !== undefined) return { guarantees: [], gaps: [], refusal };
   const gaps: IsolationGap[] = [
-    { name: "total-memory", mend: "start the suite in a cgroup with memory.max, or use the docker driver" },
-    { name: "cpu", mend: "start the suite in a cgroup with cpu.max, or use the docker driver" },
+    { name: "total-memory", mend: "start the suite in a cgroup with memory.max" },
+    { name: "cpu", mend: "start the suite in a cgroup with cpu.max" },
     { name: "disk", mend: "put the state directory on a file system of its own with a quota" },
   ];
   if (!facts.separateUids)
