@@ -35,7 +35,7 @@ test("a check that throws, rejects or hangs is named with 503, and the log alone
   const logged: object[] = [];
   const server = await start({
     checkTimeoutMs: 20,
-    logger: { warn: (fields) => logged.push(fields) },
+    logger: { info: () => {}, warn: (fields) => logged.push(fields) },
     checks: {
       fine: () => {},
       throws: () => {
@@ -52,6 +52,33 @@ test("a check that throws, rejects or hangs is named with 503, and the log alone
   ]);
   expect(body).not.toContain("secret");
   expect(logged).toHaveLength(3);
+});
+
+test("a failing check is logged when it begins to fail and when it passes again, however often it is asked", async () => {
+  const logged: string[] = [];
+  const note = (level: string) => (fields: object) => logged.push(`${level} ${JSON.stringify(fields)}`);
+  let down = true;
+  const server = await start({
+    logger: { info: note("info"), warn: note("warn") },
+    checks: {
+      fine: () => {},
+      database: () => {
+        if (down) throw new Error("down");
+      },
+    },
+  });
+  const ask = async (times: number): Promise<void> => {
+    for (let time = 0; time < times; time += 1) await get(server, "/readyz");
+  };
+  const failed = 'warn {"err":{},"check":"database"}';
+  await ask(3);
+  expect(logged).toEqual([failed]);
+  down = false;
+  await ask(2);
+  expect(logged).toEqual([failed, 'info {"check":"database"}']);
+  down = true;
+  await ask(2);
+  expect(logged).toEqual([failed, 'info {"check":"database"}', failed]);
 });
 
 test("metrics hold the process's own and the program's", async () => {

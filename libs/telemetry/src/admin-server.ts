@@ -13,8 +13,8 @@ export interface AdminServerOptions {
   readonly host?: "127.0.0.1" | "::1";
   readonly registry: Registry;
   readonly checks: Checks;
-  /** Told why a check failed; the answer says only which one. */
-  readonly logger?: { warn(fields: object, message: string): void };
+  /** Told why a check failed, and when it passes again, once for each change; the answer says only which one. */
+  readonly logger?: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
   /** A check that takes longer has failed. Default 2,000. */
   readonly checkTimeoutMs?: number;
 }
@@ -39,8 +39,9 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   const host: string = options.host ?? "127.0.0.1";
   if (host !== "127.0.0.1" && host !== "::1")
     throw new AdminServerError(`admin host ${host} is not a loopback address`);
+  const failing = new Set<string>();
   const server = createServer((request, response) => {
-    answer(request, options).then(
+    answer(request, options, failing).then(
       (reply) => send(request, response, reply),
       (error: unknown) => {
         options.logger?.warn({ err: error }, "admin request failed");
@@ -78,7 +79,7 @@ interface Reply {
   readonly body: string;
 }
 
-async function answer(request: IncomingMessage, options: AdminServerOptions): Promise<Reply> {
+async function answer(request: IncomingMessage, options: AdminServerOptions, failing: Set<string>): Promise<Reply> {
   // a web page that has its own name point to 127.0.0.1 must not read this
   if (!/^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(request.headers.host ?? ""))
     return { status: 421, type: "text/plain", body: "only loopback names are served\n" };
@@ -88,7 +89,7 @@ async function answer(request: IncomingMessage, options: AdminServerOptions): Pr
     case "/livez":
       return json(200, { status: "live" });
     case "/readyz": {
-      const results = await runChecks(options);
+      const results = await runChecks(options, failing);
       const ready = Object.values(results).every((result) => result === "ok");
       return json(ready ? 200 : 503, { status: ready ? "ready" : "not ready", checks: results });
     }
@@ -99,7 +100,8 @@ async function answer(request: IncomingMessage, options: AdminServerOptions): Pr
   }
 }
 
-async function runChecks(options: AdminServerOptions): Promise<Record<string, "ok" | "failed">> {
+/** `failing` is the names of the checks that failed last time: what goes on as it was is not logged again. */
+async function runChecks(options: AdminServerOptions, failing: Set<string>): Promise<Record<string, "ok" | "failed">> {
   const timeoutMs = options.checkTimeoutMs ?? 2_000;
   const results = await Promise.all(
     Object.entries(options.checks).map(async ([name, check]): Promise<[string, "ok" | "failed"]> => {
@@ -109,9 +111,11 @@ async function runChecks(options: AdminServerOptions): Promise<Record<string, "o
       });
       try {
         await Promise.race([(async () => check())(), timeout]);
+        if (failing.delete(name)) options.logger?.info({ check: name }, "readiness check passes again");
         return [name, "ok"];
       } catch (error) {
-        options.logger?.warn({ err: error, check: name }, "readiness check failed");
+        if (!failing.has(name)) options.logger?.warn({ err: error, check: name }, "readiness check failed");
+        failing.add(name);
         return [name, "failed"];
       } finally {
         clearTimeout(timer);
