@@ -35,7 +35,7 @@ describe("the counts of a run", () => {
     const { stdout, stderr, status } = spawnSync(
       join(root, "node_modules/.bin/vitest"),
       ["run", "--root", folder, "--reporter", join(root, "scripts/count-reporter.ts"), file],
-      { encoding: "utf8", env: { ...rest, ...environment, SANDGATE_TEST_COUNTS: counts } },
+      { encoding: "utf8", env: { ...rest, ...environment, TEST_COUNTS_FILE: counts } },
     );
     return { counts: readFileSync(counts, "utf8"), output: `${stdout}${stderr}`, status };
   }

@@ -3,7 +3,7 @@ import type { Reporter, SerializedError, TestCase, TestModule } from "vitest/nod
 
 /**
  * Reports a run to .ci/run: prints every skip with its reason, and appends `<passed> <failed> <skipped>` to the file that
- * SANDGATE_TEST_COUNTS names. A test file that cannot be loaded and an error outside of any test count as failed. Where CI is set, a skip
+ * TEST_COUNTS_FILE names. A test file that cannot be loaded and an error outside of any test count as failed. Where CI is set, a skip
  * counts as failed too, unless its reason begins with "this kernel": anything else can be installed.
  */
 // biome-ignore lint/style/noDefaultExport: vitest loads a reporter by its default export
@@ -26,7 +26,7 @@ export default class CountReporter implements Reporter {
       console.log(
         `${refused.some((skip) => skip.test === test) ? "REFUSED SKIP" : "skipped"} ${nameOf(test)}: ${reason}`,
       );
-    const file = process.env.SANDGATE_TEST_COUNTS;
+    const file = process.env.TEST_COUNTS_FILE;
     if (file !== undefined) appendFileSync(file, `${passed} ${failed} ${skips.length - refused.length}\n`);
     if (failed > 0) process.exitCode = 1;
   }
