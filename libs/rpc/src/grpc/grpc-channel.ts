@@ -32,8 +32,8 @@ export function createGrpcChannel(options: GrpcChannelOptions): Channel {
       "grpc.ssl_target_name_override": options.serverName,
       "grpc.default_authority": options.serverName,
       "grpc.max_receive_message_length": maxMessageBytes,
-      "grpc.initial_reconnect_backoff_ms": 100,
-      "grpc.min_reconnect_backoff_ms": 100,
+      "grpc.initial_reconnect_backoff_ms": 50,
+      "grpc.min_reconnect_backoff_ms": 50,
       "grpc.max_reconnect_backoff_ms": 1_000, // services alone open these: they are few, and nothing is accepted while Auth is not heard
       "grpc.enable_retries": 0,
       "grpc.enable_channelz": 0,
