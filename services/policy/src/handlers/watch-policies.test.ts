@@ -62,6 +62,16 @@ describe("WatchPolicies", () => {
     await resumed.end();
   });
 
+  it("answers a proxy at once that has missed nothing, so that it knows that it is heard", async () => {
+    await set(fixture.register());
+    const first = readerOf(fixture.policy.watchPolicies({}));
+    const { version } = await first.next();
+    await first.end();
+    const resumed = readerOf(fixture.policy.watchPolicies({ afterVersion: version }));
+    expect(await resumed.next()).toMatchObject({ version, snapshot: false, upserted: [], removedSandboxIds: [] });
+    await resumed.end();
+  });
+
   it("sends a snapshot to a proxy that comes with a version of another database", async () => {
     const sandbox = fixture.register();
     await set(sandbox);

@@ -25,10 +25,11 @@ export function watchPolicies(deps: {
       const known = request.afterVersion <= (await deps.store.findPolicyVersion());
       let version = known ? request.afterVersion : 0n;
       let snapshot = version === 0n;
+      let first = true; // answered even where nothing has changed: the proxy then knows that it is heard
       for (;;) {
         const page = await deps.store.readPolicyChanges(version);
         version = page.version;
-        if (snapshot || page.upserted.length > 0 || page.removedSandboxIds.length > 0)
+        if (first || snapshot || page.upserted.length > 0 || page.removedSandboxIds.length > 0)
           yield {
             version,
             snapshot,
@@ -36,6 +37,7 @@ export function watchPolicies(deps: {
             removedSandboxIds: [...page.removedSandboxIds],
           };
         snapshot = false;
+        first = false;
         if (!page.more) await changes.next(call.signal);
       }
     } finally {
