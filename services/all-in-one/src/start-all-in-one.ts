@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
-import { openAuth } from "@sandgate/auth";
+import { type AuthParts, openAuth } from "@sandgate/auth";
 import { toConnectionSettings } from "@sandgate/config";
 import { createServiceListeners, type ServiceListeners } from "@sandgate/identity";
 import { formatSpiffeId } from "@sandgate/pki";
-import { openPolicy } from "@sandgate/policy-service";
+import { openPolicy, type PolicyParts } from "@sandgate/policy-service";
 import { createClient, createInProcessChannel } from "@sandgate/rpc";
 import { createLocalDriver, openSandbox, type SandboxParts } from "@sandgate/sandbox";
 import type { Checks, Logger } from "@sandgate/telemetry";
@@ -28,10 +28,10 @@ export async function startAllInOne(
     readonly logger: Logger;
     readonly registry: Registry;
     readonly clock: () => number;
-    readonly parts?: SandboxParts;
+    readonly parts?: SandboxParts & { readonly auth?: AuthParts; readonly policy?: PolicyParts };
   },
 ): Promise<RunningAllInOne> {
-  const { logger, registry, clock } = deps;
+  const { logger, registry, clock, parts } = deps;
   const trustDomain = config.trust_domain;
   const connection = toConnectionSettings(config.database);
   const listening = Promise.withResolvers<ServiceListeners>();
@@ -50,9 +50,25 @@ export async function startAllInOne(
     newCallId: randomUUID,
   });
 
-  const auth = await openAuth({ settings: config, connection, trustDomain, sockets, logger, clock });
+  const auth = await openAuth({
+    settings: config,
+    connection,
+    trustDomain,
+    sockets,
+    parts: parts?.auth,
+    logger,
+    clock,
+  });
   const { trust, subjects: register } = auth.module;
-  const policy = await openPolicy({ settings: config, connection, trust, register, logger, clock });
+  const policy = await openPolicy({
+    settings: config,
+    connection,
+    trust,
+    register,
+    parts: parts?.policy,
+    logger,
+    clock,
+  });
   const sandbox = await openSandbox({
     settings: config,
     connection,
@@ -70,7 +86,7 @@ export async function startAllInOne(
         sockets: { enrol: "enrol.sock", auth: "control.sock", sandbox: "control.sock" },
       }),
     sockets,
-    parts: deps.parts,
+    parts,
     logger,
     clock,
   });

@@ -30,6 +30,7 @@ import { retireSandbox } from "./handlers/retire-sandbox.ts";
 import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
 import { watchTrust } from "./handlers/watch-trust.ts";
 import type { SigningKeys } from "./keys/signing-keys.ts";
+import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
@@ -50,6 +51,8 @@ export interface AuthModuleDeps {
   readonly lives: CredentialLives & { readonly egressMs: number };
   readonly operators: readonly OperatorRecord[];
   readonly sockets: SandboxSockets;
+  /** Puts something around the store that everything here uses. */
+  readonly aroundStore?: ((store: AuthStore) => AuthStore) | undefined;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
@@ -72,7 +75,8 @@ export interface AuthModule {
 /** Builds the Auth service. Nothing runs before `start`. */
 export function createAuthModule(deps: AuthModuleDeps): AuthModule {
   const { pool, audit, keys, trustDomain, sockets, logger, clock } = deps;
-  const store = new PostgresAuthStore({ pool, audit });
+  const ownStore = new PostgresAuthStore({ pool, audit });
+  const store = deps.aroundStore?.(ownStore) ?? ownStore;
   const feed = new TrustFeed({
     store,
     jwksJson: () => keys.jwksJson,

@@ -14,6 +14,7 @@ import { type authSettings, toOperatorRecords } from "./auth-config.ts";
 import { startJwksServer } from "./keys/jwks-server.ts";
 import { loadSigningKeys } from "./keys/signing-keys.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
+import type { AuthStore } from "./store/auth-store.ts";
 
 const minuteMs = 60_000;
 
@@ -32,12 +33,18 @@ export interface OpenAuth {
   close(): Promise<void>;
 }
 
+/** What a test puts around the parts of Auth. */
+export interface AuthParts {
+  readonly store?: (store: AuthStore) => AuthStore;
+}
+
 /** Opens Auth's database, keys and authority, and builds its module. */
 export async function openAuth(options: {
   readonly settings: AuthSettings;
   readonly connection: ConnectionSettings;
   readonly trustDomain: string;
   readonly sockets: SandboxSockets;
+  readonly parts?: AuthParts | undefined;
   readonly logger: Logger;
   readonly clock: () => number;
 }): Promise<OpenAuth> {
@@ -64,6 +71,7 @@ export async function openAuth(options: {
     },
     operators: toOperatorRecords(settings.operators),
     sockets: options.sockets,
+    aroundStore: options.parts?.store,
     logger,
     clock,
   });

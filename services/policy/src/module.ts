@@ -19,6 +19,7 @@ import { watchPolicies } from "./handlers/watch-policies.ts";
 import { watchPolicy } from "./handlers/watch-policy.ts";
 import { Retirement } from "./retirement.ts";
 import { followReplicas } from "./store/notifications.ts";
+import type { PolicyStore } from "./store/policy-store.ts";
 import { PostgresPolicyStore } from "./store/postgres-policy-store.ts";
 
 /** What the Policy service is made of. */
@@ -31,6 +32,8 @@ export interface PolicyModuleDeps {
   readonly audit: AuditLog;
   readonly subjects: SubjectRegister;
   readonly trust: Pick<TrustState, "onChange">;
+  /** Puts something around the store that everything here uses. */
+  readonly aroundStore?: ((store: PolicyStore) => PolicyStore) | undefined;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
@@ -56,7 +59,8 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
   const { pool, audit, subjects, clock, logger } = deps;
   const feed = new ChangeFeed();
   const replicaId = deps.newId();
-  const store = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
+  const ownStore = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
+  const store = deps.aroundStore?.(ownStore) ?? ownStore;
   const retirement = new Retirement({ store, subjects, trust: deps.trust, logger });
   const sweep = new DecisionSweep({ store, clock, retentionMs: deps.decisionRetentionDays * dayMs, logger });
   let listener: Listener | undefined;

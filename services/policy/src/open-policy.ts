@@ -6,6 +6,7 @@ import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
 import { createPolicyModule, type PolicyModule } from "./module.ts";
 import type { policySettings } from "./policy-config.ts";
+import type { PolicyStore } from "./store/policy-store.ts";
 
 /** Policy with all that it stands on, not started yet. */
 export interface OpenPolicy {
@@ -15,12 +16,18 @@ export interface OpenPolicy {
   close(): Promise<void>;
 }
 
+/** What a test puts around the parts of Policy. */
+export interface PolicyParts {
+  readonly store?: (store: PolicyStore) => PolicyStore;
+}
+
 /** Opens Policy's database and builds its module. */
 export async function openPolicy(options: {
   readonly settings: z.output<z.ZodObject<typeof policySettings>>;
   readonly connection: ConnectionSettings;
   readonly trust: TrustState;
   readonly register: SubjectRegister;
+  readonly parts?: PolicyParts | undefined;
   readonly logger: Logger;
   readonly clock: () => number;
 }): Promise<OpenPolicy> {
@@ -34,6 +41,7 @@ export async function openPolicy(options: {
     audit,
     subjects: options.register,
     trust: options.trust,
+    aroundStore: options.parts?.store,
     logger,
     clock,
     newId: randomUUID,
