@@ -5,6 +5,8 @@ import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AuthService } from "@sandgate/api/auth";
+import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createDevelopmentPki } from "@sandgate/pki/authority";
 import { type Client, createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
@@ -17,8 +19,17 @@ const proxyUser = process.getuid?.() === 0 ? { uid: 65_530, gid: 65_530 } : unde
 /** A control plane that is killed and started again, and the egress proxy beside it, on a real database and the local driver. */
 export interface CrashBench {
   readonly client: Client<typeof SandboxService>;
-  /** Starts the control plane; it dies at that point, if one is named, once points count. */
-  start(options: { readonly killAt?: string | undefined; readonly armed: boolean }): Promise<void>;
+  readonly auth: Client<typeof AuthService>;
+  readonly policy: Client<typeof PolicyService>;
+  /**
+   * Starts the control plane; it dies at that point, if one is named, once points count. `sessionSeconds` is the life of a sandbox's
+   * session, also after the next start; undefined: what a configuration without it says.
+   */
+  start(options: {
+    readonly killAt?: string | undefined;
+    readonly armed: boolean;
+    readonly sessionSeconds?: number | undefined;
+  }): Promise<void>;
   /** From now on crash points count. */
   arm(): void;
   /** Whether the control plane was killed since `start`; it has been started again by then, or will be. */
@@ -120,15 +131,16 @@ export async function createCrashBench(): Promise<CrashBench> {
   let killed = false;
   let ending = false;
 
-  const launch = async (killAt: string | undefined): Promise<void> => {
+  const launch = async (killAt: string | undefined, sessionSeconds: number | undefined): Promise<void> => {
     const file = within("plan.json");
-    writeFileSync(file, JSON.stringify({ config, crash: { ...plan, ...(killAt !== undefined && { killAt }) } }));
+    const sessionMinutes = sessionSeconds === undefined ? undefined : sessionSeconds / 60;
+    writeFileSync(file, JSON.stringify({ config, crash: { ...plan, killAt }, sessionMinutes }));
     const child = run("./control-plane.ts", file);
     const exit = once(child, "exit").then(([, signal]) => {
       plane = undefined;
       if (signal !== "SIGKILL") return;
       killed = true;
-      if (!ending) up = launch(undefined);
+      if (!ending) up = launch(undefined, sessionSeconds);
     });
     plane = { child, exit };
     const ready = child.stdio[3];
@@ -151,12 +163,14 @@ export async function createCrashBench(): Promise<CrashBench> {
 
   return {
     client: createClient(SandboxService, channel),
-    async start({ killAt, armed }) {
+    auth: createClient(AuthService, channel),
+    policy: createClient(PolicyService, channel),
+    async start({ killAt, armed, sessionSeconds }) {
       killed = false;
       ending = false;
       if (armed) writeFileSync(plan.armFile, "");
       else rmSync(plan.armFile, { force: true });
-      up = launch(killAt);
+      up = launch(killAt, sessionSeconds);
       await up;
     },
     arm: () => writeFileSync(plan.armFile, ""),

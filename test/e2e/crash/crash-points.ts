@@ -14,3 +14,20 @@ export const storeCrashPoints: CrashPointOptions = {
 
 /** Where it can die around its driver: every call. */
 export const driverCrashPoints: CrashPointOptions = { harmless: [] };
+
+/** Where Auth can die around its store: every commit. */
+export const authCrashPoints: CrashPointOptions = {
+  harmless: [
+    ...["findSandbox", "findSandboxByName", "findUser", "findEnrolledKey", "listLivingSandboxIds"],
+    ...["openTrust", "readTrust"],
+    "prune", // once a minute it removes what has expired, a statement at a time; nothing depends on when it does
+  ],
+};
+
+/** Where Policy can die around its store: every commit. */
+export const policyCrashPoints: CrashPointOptions = {
+  harmless: [
+    ...["findPolicy", "isRetired", "listRevisions", "listLiving", "findPolicyVersion", "readPolicyChanges"],
+    ...["readEnforcementChanges", "listDecisions", "findDecisionPosition", "readDecisionChanges"],
+  ],
+};
