@@ -8,6 +8,7 @@ import { createDevelopmentPki, loadCertificateAuthority } from "@sandgate/pki/au
 
 export const trustDomain = "sandgate.bench";
 export const organizationId = "6f1d9a52-0c5e-4a39-9c55-0f8a3f1f7a01";
+const sandboxIdLetters = "abcdefghijklmnopqrstuvwxyz234567";
 const ownerUserId = "0b8f8c0e-1111-4222-8333-444455556666";
 
 /** One sandbox, enrolled. */
@@ -41,7 +42,7 @@ export interface BenchIdentity {
   remove(): Promise<void>;
 }
 
-/** Makes a PKI in a directory of its own, with enrolled sandboxes. */
+/** Makes a PKI in a directory of its own, with enrolled sandboxes, at most 32. */
 export async function createBenchIdentity(sandboxCount: number): Promise<BenchIdentity> {
   const directory = await mkdtemp(join(tmpdir(), "sandgate-bench-"));
   const pki = await createDevelopmentPki({ directory, trustDomain, operatorUserId: ownerUserId });
@@ -54,7 +55,7 @@ export async function createBenchIdentity(sandboxCount: number): Promise<BenchId
   const now = Date.now();
   const sandboxes = await Promise.all(
     Array.from({ length: sandboxCount }, async (_, index): Promise<BenchSandbox> => {
-      const sandboxId = `sbx-${String.fromCharCode(97 + index).repeat(20)}`;
+      const sandboxId = `sbx-${(sandboxIdLetters[index] ?? "").repeat(20)}`;
       const keys = createKeyPair();
       const leaf = await authority.issueSandboxCertificate({
         trustDomain,

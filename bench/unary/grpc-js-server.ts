@@ -1,16 +1,27 @@
-/** Rival: @grpc/grpc-js with a handler that answers the same bytes to anybody with a certificate. */
+/** Rival: @grpc/grpc-js with a handler that reads and answers messages, the same one to anybody with a certificate. */
 import { readFileSync } from "node:fs";
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
+import { AuthService, type GetPrincipalRequest, type GetPrincipalResponse } from "@sandgate/api/auth";
 import { serveMeasurements } from "../server-process.ts";
-import { encodeAnswer } from "./answer.ts";
+import { answerTo } from "./answer.ts";
 import type { ServerIdentity } from "./bench-identity.ts";
 
-const identity = JSON.parse(process.argv[2] ?? "") as ServerIdentity; // written by unary.ts
-const { tls } = identity;
-const answer = encodeAnswer(identity);
-const asIs = (bytes: Buffer): Buffer => bytes;
-const getPrincipal: handleUnaryCall<Buffer, Buffer> = (_call, callback) => callback(null, answer);
+const { tls, sandboxes } = JSON.parse(process.argv[2] ?? "") as ServerIdentity; // written by unary.ts
+const [first] = sandboxes;
+if (first === undefined) throw new RangeError("there is no sandbox");
+const answer = answerTo(first);
+const getPrincipal: handleUnaryCall<GetPrincipalRequest, GetPrincipalResponse> = (_call, callback) =>
+  callback(null, answer);
 
+function serializer<D extends DescMessage>(schema: D): (message: MessageShape<D>) => Buffer {
+  return (message) => {
+    const bytes = toBinary(schema, message);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
+
+const { input, output } = AuthService.method.getPrincipal;
 const server = new Server();
 server.addService(
   {
@@ -18,10 +29,10 @@ server.addService(
       path: "/sandgate.auth.v1.AuthService/GetPrincipal",
       requestStream: false,
       responseStream: false,
-      requestSerialize: asIs,
-      requestDeserialize: asIs,
-      responseSerialize: asIs,
-      responseDeserialize: asIs,
+      requestSerialize: serializer(input),
+      requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes),
+      responseSerialize: serializer(output),
+      responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
     },
   },
   { GetPrincipal: getPrincipal },
