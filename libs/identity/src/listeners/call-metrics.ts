@@ -3,61 +3,79 @@ import { Counter, type Registry } from "prom-client";
 
 /** Counts calls and authentications (G-32). Labels come from closed sets: methods, reasons, authenticators. */
 export class CallMetrics {
-  readonly #calls: Counter;
-  readonly #authentications: Counter;
-  readonly #denials: Counter;
-  readonly #seconds: Counter;
-  /** A label set is hashed once, not at every call. */
-  readonly #counted = new Map<string, { inc(): void }>();
+  readonly #calls = new Tally();
+  readonly #authentications = new Tally();
+  readonly #denials = new Tally();
+  #seconds = 0;
 
   constructor(registry: Registry) {
-    const registers = [registry];
-    this.#calls = new Counter({
+    this.#calls.register(registry, {
       name: "sandgate_calls_total",
       help: "Calls by method and outcome.",
-      labelNames: ["method", "outcome"],
-      registers,
+      labels: ["method", "outcome"],
     });
-    this.#authentications = new Counter({
+    this.#authentications.register(registry, {
       name: "sandgate_authentications_total",
       help: "Authentications by authenticator and outcome.",
-      labelNames: ["authenticator", "outcome"],
-      registers,
+      labels: ["authenticator", "outcome"],
     });
-    this.#denials = new Counter({
+    this.#denials.register(registry, {
       name: "sandgate_denials_total",
-      help: "Calls that identity refused, by reason.",
-      labelNames: ["reason"],
-      registers,
+      help: "Calls that identity refused, by reason and kind of peer.",
+      labels: ["reason", "peer"],
     });
-    this.#seconds = new Counter({
+    const seconds = (): number => this.#seconds;
+    new Counter({
       name: "sandgate_call_seconds_total",
       help: "Time from the first message of calls to their end, all together; divide by their number for the mean.",
-      registers,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(seconds());
+      },
     });
   }
 
   countCall({ method, outcome, durationMs }: CallOutcome): void {
-    this.#child(`call/${method.name}/${outcome}`, () => this.#calls.labels(method.name, outcome)).inc();
-    this.#seconds.inc(durationMs / 1000);
+    this.#calls.add(method.name, outcome);
+    this.#seconds += durationMs / 1000;
   }
 
   countAuthentication(authenticator: string, outcome: string): void {
-    this.#child(`authentication/${authenticator}/${outcome}`, () =>
-      this.#authentications.labels(authenticator, outcome),
-    ).inc();
+    this.#authentications.add(authenticator, outcome);
   }
 
-  countDenial(reason: string): void {
-    this.#child(`denial/${reason}`, () => this.#denials.labels(reason)).inc();
+  countDenial(reason: string, peer: string): void {
+    this.#denials.add(reason, peer);
+  }
+}
+
+/** Counts by two labels with nothing but additions; the registry reads it when it is asked. */
+class Tally {
+  readonly #counts = new Map<string, Map<string, number>>();
+
+  add(first: string, second: string): void {
+    const inner = this.#counts.get(first);
+    if (inner === undefined) this.#counts.set(first, new Map([[second, 1]]));
+    else inner.set(second, (inner.get(second) ?? 0) + 1);
   }
 
-  #child(key: string, make: () => { inc(): void }): { inc(): void } {
-    let child = this.#counted.get(key);
-    if (child === undefined) {
-      child = make();
-      this.#counted.set(key, child);
-    }
-    return child;
+  register(
+    registry: Registry,
+    metric: { readonly name: string; readonly help: string; readonly labels: readonly [string, string] },
+  ): void {
+    const counts = this.#counts;
+    const [firstName, secondName] = metric.labels;
+    new Counter({
+      name: metric.name,
+      help: metric.help,
+      labelNames: [firstName, secondName],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [first, inner] of counts)
+          for (const [second, count] of inner) this.inc({ [firstName]: first, [secondName]: second }, count);
+      },
+    });
   }
 }

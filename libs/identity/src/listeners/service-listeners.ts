@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Listener } from "@sandgate/api/options";
 import type { AuditRecord } from "@sandgate/audit";
+import { parseSpiffeId } from "@sandgate/pki";
 import {
   type CallOutcome,
   createGrpcServer,
@@ -131,7 +132,10 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
     ],
     clock: options.clock,
     recordDenial: async (denial) => {
-      metrics.countDenial(denial.reason);
+      metrics.countDenial(
+        denial.reason,
+        denial.peer === "none" ? "none" : (parseSpiffeId(denial.peer)?.kind ?? "none"),
+      );
       await recordDenial(denial);
     },
     onOutcome: (authenticator, outcome) => metrics.countAuthentication(authenticator, outcome),
