@@ -25,11 +25,10 @@ import {
   userColumns,
 } from "./auth-rows.ts";
 import type { Actor, AuthStore, EnrolledKey, TrustOpening } from "./auth-store.ts";
+import { appendTrustChanges, subjectChange } from "./trust-changes.ts";
 
 /** No credential of a sandbox lives longer (a session token, 24 hours), clocks that differ allowed for. */
 const CREDENTIAL_LIFE_MS = 25 * 3_600_000;
-/** So long a consumer that was away can go on where it stopped. */
-const SUBJECT_CHANGE_LIFE_MS = 3_600_000;
 const CLOCK_ALLOWANCE_MS = 60_000;
 const TRUST_PAGE = 1_000;
 
@@ -462,10 +461,6 @@ function certificateRevocation(row: Pick<SessionRow, "certificate_sha256" | "cer
   };
 }
 
-function subjectChange(kind: "sandbox" | "user", subject: string, now: number): TrustChange {
-  return { kind, subject, expiresAtMs: now + SUBJECT_CHANGE_LIFE_MS };
-}
-
 /** A user who changed must sign in again: a session says what he was. */
 function userRevocation(userId: string, now: number): TrustChange {
   return {
@@ -475,24 +470,6 @@ function userRevocation(userId: string, now: number): TrustChange {
     expiresAtMs: now + CREDENTIAL_LIFE_MS,
     issuedBeforeMs: now,
   };
-}
-
-/** Puts changes into the log, and tells every replica at the commit. Nothing but the audit record may come after it. */
-async function appendTrustChanges(tx: SqlClient, changes: readonly TrustChange[]): Promise<bigint> {
-  const events = changes.map((trustChange) => ({
-    kind: trustChange.kind,
-    subject: trustChange.subject,
-    expire_time: new Date(trustChange.expiresAtMs).toISOString(),
-    ...(trustChange.kind === "revocation" ? { revocation_kind: trustChange.revocationKind } : {}),
-    ...(trustChange.kind === "revocation" && trustChange.issuedBeforeMs !== undefined
-      ? { issued_before: new Date(trustChange.issuedBeforeMs).toISOString() }
-      : {}),
-  }));
-  const { rows } = await tx.query<{ sequence: bigint }>("select append_trust_events($1::jsonb) as sequence", [
-    JSON.stringify(events),
-  ]);
-  if (rows[0] === undefined) throw new Error("the change log did not answer");
-  return rows[0].sequence;
 }
 
 async function insertSession(tx: SqlClient, session: SessionRecord, predecessor: string | undefined): Promise<void> {
