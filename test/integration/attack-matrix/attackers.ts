@@ -213,6 +213,8 @@ export async function createWorld(suite: TestSuite): Promise<World> {
           isHipaaRegulated: false,
           isPciCompliant: false,
           allowedHosts: undefined,
+          audience: "egress-proxy",
+          confirmation: undefined,
           ...lifetime,
         },
         keys.current("ES256"),

@@ -3,6 +3,7 @@ export { mintToken } from "./mint-token.ts";
 export type {
   BootstrapClaims,
   ClaimsByKind,
+  Confirmation,
   EgressClaims,
   SessionClaims,
   TokenClaims,

@@ -1,6 +1,6 @@
-import { Role } from "@sandgate/api/options";
 import { formatSpiffeId } from "@sandgate/pki";
-import type { TokenClaims } from "./token-claims.ts";
+import { formatRole } from "./role-claim.ts";
+import type { Confirmation, TokenClaims } from "./token-claims.ts";
 import { tokenIssuer, tokenRules } from "./token-kind.ts";
 import type { TokenSigner } from "./token-signer.ts";
 
@@ -21,7 +21,7 @@ export async function mintToken(options: {
   const issuedAt = Math.floor(claims.issuedAtMs / 1000);
   return signer.sign(rule.type, {
     iss: tokenIssuer(trustDomain),
-    aud: rule.audience,
+    aud: claims.kind === "egress" ? claims.audience : rule.audience,
     iat: issuedAt,
     nbf: issuedAt,
     exp: Math.floor(claims.expiresAtMs / 1000),
@@ -40,7 +40,7 @@ function claimsOfKind(trustDomain: string, claims: TokenClaims): Record<string, 
       return {
         sub: formatSpiffeId({ trustDomain, kind: "user", name: claims.userId }),
         organization_id: claims.organizationId,
-        role: Role[claims.role].toLowerCase(),
+        role: formatRole(claims.role),
       };
     case "egress":
       return {
@@ -53,9 +53,21 @@ function claimsOfKind(trustDomain: string, claims: TokenClaims): Record<string, 
         enforce_centralized_egress: String(claims.enforceCentralizedEgress),
         is_hipaa_regulated: String(claims.isHipaaRegulated),
         is_pci_compliant: String(claims.isPciCompliant),
-        ...(claims.allowedHosts === undefined ? {} : { allowed_hosts: claims.allowedHosts.join(",") }),
+        ...(claims.allowedHosts === undefined ? {} : { allowed_hosts: formatHosts(claims.allowedHosts) }),
+        ...(claims.confirmation === undefined ? {} : { cnf: formatConfirmation(claims.confirmation) }),
       };
   }
+}
+
+/** D-09: a host that held a comma would be two. */
+function formatHosts(hosts: readonly string[]): string {
+  if (!hosts.every((host) => /^(?:\*\.)?[a-z0-9._-]{1,253}$/.test(host)))
+    throw new TypeError("a host that cannot stand in a token");
+  return hosts.join(",");
+}
+
+function formatConfirmation(confirmation: Confirmation): Record<string, string> {
+  return confirmation.kind === "key" ? { jkt: confirmation.thumbprint } : { "x5t#S256": confirmation.sha256 };
 }
 
 function sandboxClaims(

@@ -1,6 +1,7 @@
-import { Role } from "@sandgate/api/options";
+import type { Role } from "@sandgate/api/options";
 import { formatSpiffeId, type SpiffeKind } from "@sandgate/pki";
-import type { ClaimsByKind } from "./token-claims.ts";
+import { parseRole } from "./role-claim.ts";
+import type { ClaimsByKind, Confirmation } from "./token-claims.ts";
 import { type TokenKind, tokenIssuer, tokenRules } from "./token-kind.ts";
 
 /** Clocks of two services may differ by this much. */
@@ -21,18 +22,20 @@ export class ClaimsError extends Error {
 }
 
 /**
- * The claims of a token whose signature was verified, at `now` (milliseconds since the epoch). Throws ClaimsError unless issuer,
- * audience, subject, times, life and every claim of the kind are as the kind demands.
+ * The claims of a token whose signature was verified, at `now` (milliseconds since the epoch), for the relying party `audience`
+ * (default: the kind's own). Throws ClaimsError unless issuer, audience, subject, times, life and every claim of the kind are as
+ * the kind demands.
  */
 export function readClaims<K extends TokenKind>(
   kind: K,
   payload: Readonly<Record<string, unknown>>,
-  context: { readonly trustDomain: string; readonly now: number },
+  context: { readonly trustDomain: string; readonly now: number; readonly audience?: string | undefined },
 ): ClaimsByKind[K] {
   const { trustDomain, now } = context;
   const rule = tokenRules[kind];
+  const audience = context.audience ?? rule.audience;
   if (payload.iss !== tokenIssuer(trustDomain)) throw new ClaimsError("claims", "another issuer");
-  if (payload.aud !== rule.audience) throw new ClaimsError("claims", "another audience");
+  if (payload.aud !== audience) throw new ClaimsError("claims", "another audience");
   const issuedAtMs = requireTime(payload.iat);
   const expiresAtMs = requireTime(payload.exp);
   if (issuedAtMs > now + CLOCK_SKEW_MS || requireTime(payload.nbf) > now + CLOCK_SKEW_MS)
@@ -41,7 +44,7 @@ export function readClaims<K extends TokenKind>(
     throw new ClaimsError("claims", "a life out of range");
   if (hasExpired(expiresAtMs, now)) throw new ClaimsError("expired", "expired");
   const tokenId = requireText(payload.jti, /^[A-Za-z0-9_-]{16,64}$/);
-  const claims = readers[kind](payload, trustDomain);
+  const claims = readers[kind](payload, trustDomain, audience);
   return { ...claims, tokenId, issuedAtMs, expiresAtMs } as ClaimsByKind[K]; // the reader of this kind made the rest
 }
 
@@ -53,12 +56,14 @@ export function hasExpired(expiresAtMs: number, now: number): boolean {
 type Payload = Readonly<Record<string, unknown>>;
 type OwnClaims<K extends TokenKind> = Omit<ClaimsByKind[K], "tokenId" | "issuedAtMs" | "expiresAtMs">;
 
-const readers: { readonly [K in TokenKind]: (payload: Payload, trustDomain: string) => OwnClaims<K> } = {
+const readers: {
+  readonly [K in TokenKind]: (payload: Payload, trustDomain: string, audience: string) => OwnClaims<K>;
+} = {
   bootstrap: (payload, trustDomain) => ({ kind: "bootstrap", ...readSandbox(payload, trustDomain) }),
   session: (payload, trustDomain) => ({
     kind: "session",
     ...readSandbox(payload, trustDomain),
-    keyThumbprint: requireText(isRecord(payload.cnf) ? payload.cnf.jkt : undefined, /^[A-Za-z0-9_-]{43}$/),
+    keyThumbprint: requireText(isRecord(payload.cnf) ? payload.cnf.jkt : undefined, sha256),
   }),
   user: (payload, trustDomain) => ({
     kind: "user",
@@ -66,8 +71,9 @@ const readers: { readonly [K in TokenKind]: (payload: Payload, trustDomain: stri
     organizationId: requireText(payload.organization_id, uuid),
     role: requireRole(payload.role),
   }),
-  egress: (payload, trustDomain) => ({
+  egress: (payload, trustDomain, audience) => ({
     kind: "egress",
+    audience,
     sandboxId: requireSubject(payload, trustDomain, "sandbox", requireText(payload.container_id, sandboxId)),
     organizationId: requireText(payload.organization_uuid, uuid),
     incarnation: requireIncarnation(payload.incarnation),
@@ -77,10 +83,13 @@ const readers: { readonly [K in TokenKind]: (payload: Payload, trustDomain: stri
     isHipaaRegulated: readFlag(payload.is_hipaa_regulated, false),
     isPciCompliant: readFlag(payload.is_pci_compliant, false),
     allowedHosts: readHosts(payload.allowed_hosts),
+    confirmation: readConfirmation(payload.cnf),
   }),
 };
 
 const sandboxId = /^sbx-[a-z2-7]{20}$/;
+/** base64url of 32 bytes. */
+const sha256 = /^[A-Za-z0-9_-]{43}$/;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 function readSandbox(payload: Payload, trustDomain: string) {
@@ -121,15 +130,24 @@ function requireIncarnation(value: unknown): bigint {
 }
 
 function requireRole(value: unknown): Role {
-  switch (value) {
-    case "viewer":
-      return Role.VIEWER;
-    case "operator":
-      return Role.OPERATOR;
-    case "admin":
-      return Role.ADMIN;
+  const role = parseRole(value);
+  if (role === undefined) throw new ClaimsError("claims", "no role");
+  return role;
+}
+
+/** One member that we check, or none at all: what we do not understand would go unchecked (RFC 7800, 3.1). */
+function readConfirmation(value: unknown): Confirmation | undefined {
+  if (value === undefined) return undefined;
+  const members = isRecord(value) ? Object.entries(value) : [];
+  const [[name, text] = []] = members;
+  if (members.length !== 1) throw new ClaimsError("claims", "a confirmation that is not one of ours");
+  switch (name) {
+    case "jkt":
+      return { kind: "key", thumbprint: requireText(text, sha256) };
+    case "x5t#S256":
+      return { kind: "certificate", sha256: requireText(text, sha256) };
     default:
-      throw new ClaimsError("claims", "no role");
+      throw new ClaimsError("claims", "a confirmation that is not one of ours");
   }
 }
 

@@ -35,9 +35,18 @@ export interface UserClaims extends Lifetime {
   readonly role: Role;
 }
 
-/** What an egress token says (S0-03). */
+/** What the presenter of a token must hold (RFC 7800). */
+export type Confirmation =
+  /** `cnf.jkt`: the key of the client certificate, by RFC 7638 thumbprint. */
+  | { readonly kind: "key"; readonly thumbprint: string }
+  /** `cnf["x5t#S256"]` (RFC 8705): the very client certificate, by base64url SHA-256 of its DER. */
+  | { readonly kind: "certificate"; readonly sha256: string };
+
+/** What a container token says (S0-03). */
 export interface EgressClaims extends SandboxClaims {
   readonly kind: "egress";
+  /** The one relying party that it is for: `egress-proxy`, or one of the configuration (D-02). */
+  readonly audience: string;
   readonly enforceContainerBinding: boolean;
   readonly useEgressGateway: boolean;
   readonly enforceCentralizedEgress: boolean;
@@ -45,6 +54,8 @@ export interface EgressClaims extends SandboxClaims {
   readonly isPciCompliant: boolean;
   /** Narrows the policy where present; never widens it. */
   readonly allowedHosts: readonly string[] | undefined;
+  /** Undefined: whoever checks the binding does so by the channel that the token came over. */
+  readonly confirmation: Confirmation | undefined;
 }
 
 /** The claims of each kind of token. */

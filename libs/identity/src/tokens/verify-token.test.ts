@@ -42,6 +42,8 @@ const claimsOf = {
     isHipaaRegulated: false,
     isPciCompliant: false,
     allowedHosts: undefined,
+    audience: "egress-proxy",
+    confirmation: undefined,
   },
 } satisfies Record<TokenKind, TokenClaims>;
 const kinds = ["bootstrap", "session", "user", "egress"] as const;
@@ -175,6 +177,52 @@ it("S0-08 every changed character is noticed", async () => {
   }
 });
 
+it("S0-03, D-02 a container token counts at the relying party that it is for alone", async () => {
+  const token = await mint({ ...claimsOf.egress, audience: "sandbox-api" });
+  const at = (audience?: string) => verifyToken("egress", token, { keys, trustDomain, now, keyThumbprint, audience });
+  expect(await at("sandbox-api")).toMatchObject({ outcome: "verified", claims: { audience: "sandbox-api" } });
+  expect(await at()).toMatchObject({ fault: "claims", detail: "another audience" });
+  expect(await at("sandbox-api-2")).toMatchObject({ fault: "claims", detail: "another audience" });
+});
+
+describe("D-07 a container token with a confirmation", () => {
+  const certificateSha256 = "c".repeat(43);
+  const key = { kind: "key", thumbprint: keyThumbprint } as const;
+  const certificate = { kind: "certificate", sha256: certificateSha256 } as const;
+  it.each([
+    ["a key, from that key", key, { keyThumbprint }, "verified"],
+    ["a key, from another", key, { keyThumbprint: "x".repeat(43) }, "binding"],
+    ["a key, without a certificate", key, { keyThumbprint: undefined }, "binding"],
+    [
+      "a key, where a certificate has that hash",
+      key,
+      { keyThumbprint: undefined, certificateSha256: keyThumbprint },
+      "binding",
+    ],
+    ["a certificate, from it", certificate, { keyThumbprint, certificateSha256 }, "verified"],
+    ["a certificate, from another", certificate, { keyThumbprint, certificateSha256: "x".repeat(43) }, "binding"],
+    ["a certificate, without one", certificate, { keyThumbprint: certificateSha256 }, "binding"],
+  ])("%s", async (_name, confirmation, proof, word) => {
+    const token = await mint({ ...claimsOf.egress, confirmation });
+    expect(wordFor(await verifyToken("egress", token, { keys, trustDomain, now, ...proof }))).toBe(word);
+  });
+});
+
+it.each([
+  ["a comma", "a.example.test,*"],
+  ["a star", "*"],
+  ["upper case", "A.example.test"],
+  ["a space", " a.example.test"],
+  ["nothing", ""],
+])("D-09 mints no token with a host that holds %s", async (_name, host) => {
+  await expect(mint({ ...claimsOf.egress, allowedHosts: [host] })).rejects.toThrow(TypeError);
+});
+
+it("S0-07 says which check failed, and nothing of the token", async () => {
+  const verification = await verify("egress", await forge({ payload: { organization_uuid: "user_123" } }));
+  expect(verification).toEqual({ outcome: "rejected", fault: "claims", detail: "a claim is missing or malformed" });
+});
+
 describe("an egress token with a bad header", () => {
   it.each([
     ["I05 alg none", { alg: "none" }, "algorithm"],
@@ -232,6 +280,11 @@ describe("an egress token with a bad claim", () => {
     ["D-06 a flag 1", { enforce_container_binding: 1 }, "claims"],
     ["D-06 a flag null", { use_egress_gateway: null }, "claims"],
     ["I16 hosts as an array", { allowed_hosts: ["*"] }, "claims"],
+    ["D-07 a confirmation of another kind", { cnf: { jwk: {} } }, "claims"],
+    ["D-07 a confirmation with two members", { cnf: { jkt: "k".repeat(43), "x5t#S256": "k".repeat(43) } }, "claims"],
+    ["D-07 an empty confirmation", { cnf: {} }, "claims"],
+    ["D-07 a confirmation that is text", { cnf: "k".repeat(43) }, "claims"],
+    ["D-07 no confirmation, but null", { cnf: null }, "claims"],
   ])("%s", async (_name, payload, word) => {
     expect(wordFor(await verify("egress", await forge({ payload })))).toBe(word);
   });

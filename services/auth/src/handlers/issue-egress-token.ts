@@ -38,7 +38,9 @@ export function issueEgressToken(deps: {
         enforceCentralizedEgress: true,
         isHipaaRegulated: false,
         isPciCompliant: false,
+        audience: "egress-proxy",
         allowedHosts: undefined,
+        confirmation: undefined,
       },
     });
     await deps.audit.record({
