@@ -30,6 +30,7 @@ const schema = z.strictObject({
   admin: sections.admin,
   tls: sections.tls,
   listeners: sections.listeners,
+  web: sections.web.optional(),
   database: sections.database,
   clients: z.strictObject({ auth: sections.clients.auth }),
   directories: sections.directories,
@@ -135,6 +136,34 @@ test.each([
   ],
 ])("%s", (fault, over) => {
   expect(faultsOf({ ...good(), tls: { ...(good().tls as object), ...over() } })).toEqual([fault]);
+});
+
+test.each([
+  "https://console.example",
+  "https://console.example:8443",
+  "http://localhost:5173",
+  "http://127.0.0.1:8080",
+])("a web page may be allowed to call: %s", (origin) => {
+  expect(faultsOf({ ...good(), web: { addresses: ["127.0.0.1:0"], allowed_origins: [origin] } })).toEqual([]);
+});
+
+test.each([
+  "*",
+  "null",
+  "https://*.example",
+  "http://console.example",
+  "http://localhost.evil.example",
+  "https://console.example/",
+  "https://console.example/page",
+  "https://user@console.example",
+  "https://Console.example",
+  "https://console.example:443",
+  "console.example",
+  "file:///index.html",
+])("no web page is allowed by %s", (origin) => {
+  expect(faultsOf({ ...good(), web: { addresses: ["127.0.0.1:0"], allowed_origins: [origin] } })).toEqual([
+    "web.allowed_origins.0: must be an origin such as https://console.example: scheme and host, no path",
+  ]);
 });
 
 test("a key that does not match is told together with other faults of the section", () => {

@@ -83,6 +83,45 @@ export const listeners = z
   })
   .describe("where this program listens");
 
+/** The web front: gRPC-Web, Connect and JSON for browsers and curl. */
+export const web = z
+  .strictObject({
+    addresses: z
+      .array(address())
+      .min(1)
+      .describe(
+        "where it listens, HTTP/1.1 and HTTP/2: host:port, [address]:port or unix:/path; port 0 is any free one",
+      ),
+    allowed_origins: z
+      .array(origin())
+      .default([])
+      .describe("origins of the web pages that may call, as in https://console.example; no other page may"),
+    tls: z
+      .strictObject({
+        certificate_file: certificateFilePath().describe("certificate chain, PEM; read again when it changes"),
+        key_file: privateKeyFilePath().describe("private key of the certificate, PEM; closed to other users"),
+      })
+      .check(matchingKey())
+      .optional()
+      .describe("the certificate that browsers see; default the program's own"),
+  })
+  .describe(
+    "server TLS: browsers, curl and clients of gRPC-Web and Connect; what the edge listener has, by bearer token alone",
+  );
+
+/** A web page's origin as browsers spell it (RFC 6454): https, or http on this machine alone, where nobody else can change the page. */
+function origin() {
+  return z.string().refine(isOrigin, "must be an origin such as https://console.example: scheme and host, no path");
+}
+
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { origin, protocol, hostname } = new URL(text);
+  if (hostname.includes("*")) return false;
+  const isHere = hostname === "localhost" || hostname === "127.0.0.1" || hostname === "[::1]";
+  return origin === text && (protocol === "https:" || (protocol === "http:" && isHere));
+}
+
 /** Where PostgreSQL is: a URL in a secret file, or the socket of an embedded server. See `toConnectionSettings`. */
 export const database = z
   .strictObject({

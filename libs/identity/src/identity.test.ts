@@ -651,12 +651,17 @@ it("G-24: every method of the contract has a complete access option", () => {
     for (const method of service.methods) expect(() => readAccess(method)).not.toThrow();
 });
 
-it("G-06: the local operator answers on the edge alone, and only to those who show nothing", async () => {
+it("G-06: the local operator answers on the edge alone, never to a browser, and only to those who show nothing", async () => {
   const register = { findUser: async (userId: string) => world.users.get(userId) } as SubjectRegister;
   const authenticator = new LocalOperatorAuthenticator({ register, trustDomain, userId: operator });
-  const call = (listener: Listener, authorization?: string) =>
-    authenticator.authenticate({ listener, header: () => authorization } as unknown as Call);
+  const call = (listener: Listener, authorization?: string, transport: Connection["transport"] = "tcp") =>
+    authenticator.authenticate({
+      listener,
+      connection: { transport },
+      header: () => authorization,
+    } as unknown as Call);
   expect(await call(Listener.EDGE)).toMatchObject({ userId: operator, authenticator: "local-operator" });
   expect(await call(Listener.EDGE, "Bearer x")).toBeUndefined();
   expect(await call(Listener.MTLS)).toBeUndefined();
+  expect(await call(Listener.EDGE, undefined, "web")).toBeUndefined();
 });

@@ -13,6 +13,7 @@ export {
   type ServiceListenersOptions,
   type TlsFiles,
 } from "./listeners/service-listeners.ts";
+export { startWebFront, type WebFront, type WebSettings } from "./listeners/web-front.ts";
 export { type Peer, peerKey } from "./peer.ts";
 export { type Principal, principalKey } from "./principal.ts";
 export { grantSandboxScope, type SandboxScope, sandboxScopeOf } from "./sandbox-scope.ts";

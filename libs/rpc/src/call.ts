@@ -4,7 +4,8 @@ import type { ServiceError } from "./service-error.ts";
 
 /** The connection that carries a call. One object for each connection, so that facts about it can be kept in a WeakMap. */
 export interface Connection {
-  readonly transport: "tcp" | "unix" | "in-process";
+  /** "web": gRPC-Web, Connect or JSON over HTTP/1.1 or HTTP/2; a browser's page may be behind it. */
+  readonly transport: "tcp" | "unix" | "web" | "in-process";
   /** The client's certificate, DER, only where TLS verified it. */
   readonly certificate?: Uint8Array;
   /** In process only: the peer's SPIFFE id, which the composition root vouches for. */

@@ -6,23 +6,18 @@ import type { IncomingCall } from "./pipeline/pipeline-call.ts";
 import { ServiceError } from "./service-error.ts";
 
 /**
- * A channel to a pipeline in the same process: every call is encoded, goes through the whole pipeline as that of the peer
- * that the composition root vouches for, and is decoded again, so that a caller cannot tell it from a remote one.
+ * A channel to a pipeline in the same process: every call is encoded, goes through the whole pipeline as one of `connection`,
+ * and is decoded again, so that a caller cannot tell it from a remote one.
  */
-export function createInProcessChannel(options: {
+export function createPipelineChannel(options: {
   /** Asked at every call: the pipeline may be built after the channel. */
   readonly pipeline: () => Pipeline;
-  /** The SPIFFE id of the calling service. */
-  readonly peer: string;
+  readonly connection: Connection;
+  /** Of unary calls that say nothing else. Default none. */
+  readonly unaryTimeoutMs?: number;
   readonly newCallId: () => string;
 }): Channel {
-  const connection: Connection = {
-    transport: "in-process",
-    inProcessPeer: options.peer,
-    remoteAddress: "",
-    drain: () => {},
-    onClose: () => {},
-  };
+  const { connection } = options;
   const incoming = (method: DescMethod, call: CallOptions, defaultTimeoutMs?: number): IncomingCall => {
     const timeoutMs = call.timeoutMs ?? defaultTimeoutMs;
     return {
@@ -106,7 +101,7 @@ export function createInProcessChannel(options: {
   return {
     unary: (method, request, call) =>
       unaryLike(method, call, (pipeline, route, respond) =>
-        pipeline.unary(route, incoming(method, call, 10_000), encode(method, request), respond),
+        pipeline.unary(route, incoming(method, call, options.unaryTimeoutMs), encode(method, request), respond),
       ),
     clientStream: (method, requests, call) =>
       unaryLike(method, call, (pipeline, route, respond) =>
@@ -122,6 +117,27 @@ export function createInProcessChannel(options: {
       ),
     close: () => {},
   };
+}
+
+/** A channel for a module of the same process: its calls are those of the peer that the composition root vouches for. */
+export function createInProcessChannel(options: {
+  /** Asked at every call: the pipeline may be built after the channel. */
+  readonly pipeline: () => Pipeline;
+  /** The SPIFFE id of the calling service. */
+  readonly peer: string;
+  readonly newCallId: () => string;
+}): Channel {
+  return createPipelineChannel({
+    ...options,
+    unaryTimeoutMs: 10_000,
+    connection: {
+      transport: "in-process",
+      inProcessPeer: options.peer,
+      remoteAddress: "",
+      drain: () => {},
+      onClose: () => {},
+    },
+  });
 }
 
 /** What a remote caller would see: reason, message and metadata, never the cause. */

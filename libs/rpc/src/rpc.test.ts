@@ -21,6 +21,7 @@ import {
   createGrpcChannel,
   createGrpcServer,
   createInProcessChannel,
+  createWebServer,
   type GrpcServer,
   type Handlers,
   healthService,
@@ -31,6 +32,7 @@ import {
   type ServiceImplementation,
   type Step,
 } from "./index.ts";
+import { createWebChannel, type WebProtocol } from "./web/connect-channel.fixture.ts";
 
 const hour = 3_600_000;
 
@@ -189,6 +191,41 @@ async function inProcess(steps: Step[]): Promise<Bench> {
   return Object.assign(bench, { outcomes, steps, channel: withHeader, stop: async () => {} });
 }
 
+const overWeb =
+  (protocol: WebProtocol) =>
+  async (steps: Step[]): Promise<Bench> => {
+    const outcomes: CallOutcome[] = [];
+    const bench = { seen: undefined as Call | undefined };
+    const pipeline = new Pipeline({
+      listener: Listener.MTLS,
+      services: [service(SandboxService, sandboxHandlers(bench)), service(AuthService, {})],
+      openServices: [
+        healthService({ services: [SandboxService], isServing: () => true }),
+        reflectionService([SandboxService]),
+      ],
+      steps,
+      observe: (outcome) => outcomes.push(outcome),
+    });
+    const server = createWebServer({
+      pipeline,
+      certificates: new CertificateStore(await pki.issue("sandbox")),
+      allowedOrigins: [],
+      isServing: () => true,
+      newCallId: () => "call-1",
+      onFault: (fault) => {
+        throw fault;
+      },
+    });
+    const channel = createWebChannel({
+      protocol,
+      address: await server.bind("127.0.0.1:0"),
+      serverName: "sandbox.sandgate.test",
+      ca: pki.caPem,
+      headers: { "x-id": "from-channel" },
+    });
+    return Object.assign(bench, { outcomes, steps, channel, stop: () => server.stop(100) });
+  };
+
 async function* each<T>(...values: T[]): AsyncGenerator<T> {
   yield* values;
 }
@@ -213,6 +250,8 @@ async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
 describe.each([
   { transport: "mutual TLS", start: overMutualTls },
   { transport: "one process", start: inProcess },
+  { transport: "JSON and HTTP/2", start: overWeb("JSON over HTTP/2") },
+  { transport: "gRPC-Web and HTTP/2", start: overWeb("gRPC-Web over HTTP/2") },
 ])("calls over $transport", ({ start }) => {
   let bench: Bench;
   const steps: Step[] = [];

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { anyPack, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { ErrorReasonSchema } from "@sandgate/api/errors";
 import { ErrorInfoSchema } from "@sandgate/api/google/rpc/error-details";
@@ -11,10 +11,15 @@ const errorDomain = "sandgate.dev";
 /** The trailer that carries google.rpc.Status. */
 export const statusDetailsKey = "grpc-status-details-bin";
 
+/** The ErrorInfo of an error. */
+export function errorInfoOf(error: ServiceError): MessageShape<typeof ErrorInfoSchema> {
+  return create(ErrorInfoSchema, { reason: error.reason, domain: errorDomain, metadata: { ...error.metadata } });
+}
+
 /** The google.rpc.Status of an error, encoded: code, message and one ErrorInfo. */
 export function encodeStatusDetails(error: ServiceError): { code: number; details: Uint8Array } {
   const { code } = describeReason(error.reason);
-  const info = create(ErrorInfoSchema, { reason: error.reason, domain: errorDomain, metadata: { ...error.metadata } });
+  const info = errorInfoOf(error);
   const status = create(StatusSchema, { code, message: error.message, details: [anyPack(ErrorInfoSchema, info)] });
   return { code, details: toBinary(StatusSchema, status) };
 }

@@ -13,6 +13,7 @@ export const allInOneConfig = z
     admin: sections.admin,
     tls: sections.tls,
     listeners: sections.listeners,
+    web: sections.web.optional(),
     database: sections.database,
     directories: runtimeDirectories,
     ...authSettings,

@@ -4,7 +4,7 @@ import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { type AuthParts, openAuth } from "@sandgate/auth";
 import { toConnectionSettings } from "@sandgate/config";
-import { createServiceListeners, type ServiceListeners } from "@sandgate/identity";
+import { createServiceListeners, type ServiceListeners, startWebFront } from "@sandgate/identity";
 import { formatSpiffeId } from "@sandgate/pki";
 import { openPolicy, type PolicyParts } from "@sandgate/policy-service";
 import { createClient, createInProcessChannel } from "@sandgate/rpc";
@@ -17,7 +17,12 @@ import type { allInOneConfig } from "./all-in-one-config.ts";
 /** A started control plane. */
 export interface RunningAllInOne {
   readonly checks: Checks;
-  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[]; readonly jwks?: string };
+  readonly addresses: {
+    readonly edge: readonly string[];
+    readonly mtls: readonly string[];
+    readonly web: readonly string[];
+    readonly jwks?: string;
+  };
   stop(): Promise<void>;
 }
 
@@ -118,15 +123,25 @@ export async function startAllInOne(
   await policy.module.start();
   await sandbox.module.start();
   const bound = await listeners.start();
+  const web =
+    config.web &&
+    (await startWebFront({
+      settings: config.web,
+      tls: config.tls,
+      pipeline: listeners.web,
+      isServing: () => trust.isCurrent(),
+      newId: randomUUID,
+      onFault: (fault) => logger.error({ err: fault }, "the web front failed"),
+    }));
   const jwks = await auth.startJwks(config.tls);
   return {
     checks: prefixed({ auth: auth.module.checks, policy: policy.module.checks, sandbox: sandbox.module.checks }),
-    addresses: { ...bound, ...(jwks !== undefined && { jwks }) },
+    addresses: { ...bound, web: web?.addresses ?? [], ...(jwks !== undefined && { jwks }) },
     stop: async () => {
       await sandbox.module.stop();
       await policy.module.stop();
       await auth.module.stop();
-      await listeners?.stop(2_000);
+      await Promise.all([web?.stop(2_000), listeners?.stop(2_000)]);
       await sandbox.close();
       await policy.close();
       await auth.close();

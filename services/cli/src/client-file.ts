@@ -10,6 +10,8 @@ export interface ClientFile {
   readonly addresses: Readonly<Record<ServiceName, string>>;
   /** The edge listener of each service, for clients with a token. */
   readonly edgeAddresses: Readonly<Record<ServiceName, string>>;
+  /** The web front, for browsers and curl, with a token. */
+  readonly webAddress?: string;
   readonly serviceCaFile: string;
   readonly certificateFile: string;
   readonly keyFile: string;
@@ -74,6 +76,7 @@ function parseClientFile(path: string, text: string): ClientFile {
     trustDomain: textOf(document, "trustDomain"),
     addresses: addressesOf("addresses"),
     edgeAddresses: addressesOf("edgeAddresses"),
+    ...("webAddress" in document && { webAddress: textOf(document, "webAddress") }),
     serviceCaFile: textOf(document, "serviceCaFile"),
     certificateFile: textOf(document, "certificateFile"),
     keyFile: textOf(document, "keyFile"),

@@ -230,6 +230,8 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("--foreground", "stay, with the logs on standard error; Ctrl-C ends the suite")
     .option("--edge-port <port>", "port of the edge listener (the first of three with --separate)", port)
     .option("--mtls-port <port>", "port of the mTLS listener (the first of three with --separate)", port)
+    .option("--web-port <port>", "port of the web front: gRPC-Web, Connect and JSON", port)
+    .option("--allow-origin <origin>", "web pages of this origin may call the web front; repeatable", collect, [])
     .option("--database-url-file <file>", "use the PostgreSQL whose URL is in this file")
     .option(
       "--development-origin <host:port=address:port>",

@@ -8,6 +8,7 @@ import { callerHeader, createTokenSigner, mintToken, type TokenClaims } from "@s
 import { createKeyPair } from "@sandgate/pki";
 import { createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
 import { type Channel, createClient } from "@sandgate/rpc";
+import { createWebChannel } from "../../../libs/rpc/src/web/connect-channel.fixture.ts";
 import { loadSigningKeys } from "../../../services/auth/src/keys/signing-keys.ts";
 import { organizations, type ServiceName, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
 import { connect, createTestSandbox, type TestSandbox } from "../suite/test-sandbox.ts";
@@ -31,6 +32,9 @@ interface PemIdentity {
 }
 
 const hourMs = 3_600_000;
+const bidiMethods = [AuthService, SandboxService, PolicyService].flatMap((service) =>
+  service.methods.filter(({ methodKind }) => methodKind === "bidi_streaming").map(({ name }) => name),
+);
 const services: Readonly<Record<string, ServiceName>> = {
   [AuthService.typeName]: "auth",
   [SandboxService.typeName]: "sandbox",
@@ -233,6 +237,25 @@ export async function createWorld(suite: TestSuite): Promise<World> {
   for (const [who, identity, token] of tokens) {
     add(Listener.EDGE, edge, who, identity, bearer(token));
     add(Listener.ENROL, enrol, who, identity, bearer(token));
+  }
+
+  for (const protocol of ["JSON over HTTP/1.1", "gRPC-Web over HTTP/2"] as const) {
+    if (suite.web === undefined) break;
+    const channel = createWebChannel({ ...suite.web, protocol, ca: suite.serviceCa });
+    const exempt = protocol === "JSON over HTTP/1.1" ? bidiMethods : []; // HTTP/1.1 cannot carry them
+    const addWeb = (who: string, identity: Identity, headers?: Record<string, string>): void =>
+      add(Listener.EDGE, () => channel, `${who} by ${protocol}`, identity, headers, { exempt });
+    addWeb("nobody", { kind: "nobody" });
+    addWeb("nobody who says it calls for an admin", { kind: "nobody" }, caller(users.admin));
+    addWeb("somebody with a password", impostor("CREDENTIAL_REJECTED"), { authorization: "Basic YTpi" });
+    for (const [who, identity, token] of tokens) addWeb(who, identity, bearer(token));
+    // a browser sends its cookies along, whoever asks for the request
+    const [, , adminToken] = tokens.find(([who]) => who === "admin") ?? [];
+    addWeb(
+      "admin by a cookie",
+      { kind: "nobody" },
+      { cookie: `authorization=Bearer ${adminToken}; token=${adminToken}` },
+    );
   }
 
   const mtls = (identity?: PemIdentity) => lazily((service) => overMtls(service, identity));

@@ -47,6 +47,8 @@ export interface TestSuite {
   readonly keyDirectory: string;
   readonly driver: RecordingDriver;
   address(service: ServiceName, listener: "edge" | "mtls"): string;
+  /** host:port of the web front, and the name that its certificate carries. */
+  readonly web: { readonly address: string; readonly serverName: string } | undefined;
   /** host:port where the key set and the discovery document are served. */
   readonly jwksAddress: string;
   /** A socket in a sandbox's own directory, as its supervisor would dial it. */
@@ -115,12 +117,20 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
 
   const running: { stop(): Promise<void> }[] = [];
   let jwksAddress: string | undefined;
+  let web: TestSuite["web"];
   const addresses = new Map<string, { readonly edge: readonly string[]; readonly mtls: readonly string[] }>();
   if (topology === "all in one") {
-    const config = allInOneConfig.parse({ ...common("all-in-one"), directories, ...authSettings, ...sandboxSettings });
+    const config = allInOneConfig.parse({
+      ...common("all-in-one"),
+      web: { addresses: ["127.0.0.1:0"] },
+      directories,
+      ...authSettings,
+      ...sandboxSettings,
+    });
     const suite = await startAllInOne(config, { ...deps(), parts });
     running.push(suite);
     jwksAddress = suite.addresses.jwks;
+    web = { address: suite.addresses.web[0] ?? "", serverName: `all-in-one.${trustDomain}` };
     for (const service of ["auth", "sandbox", "policy"]) addresses.set(service, suite.addresses);
   } else {
     const auth = await startAuth(
@@ -149,6 +159,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     topology,
     pki,
     jwksAddress,
+    web,
     serviceCa: await readFile(pki.serviceAuthority.certificateFile, "utf8"),
     keyDirectory,
     driver,

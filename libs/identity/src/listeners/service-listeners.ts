@@ -26,6 +26,7 @@ import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState } from "../trust/trust-state.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { createDenialRecorder } from "./denial-recorder.ts";
+import { ListenersError } from "./listeners-error.ts";
 
 /** Paths of this program's certificate and of the authorities that it trusts. */
 export interface TlsFiles {
@@ -34,16 +35,6 @@ export interface TlsFiles {
   readonly service_ca_file: string;
   readonly sandbox_ca_file: string;
   readonly operator_ca_file: string;
-}
-
-/** Addresses that cannot be listened on, one a line, each with the path of its setting. Programs print it and exit with 2. */
-class ListenersError extends Error {
-  override readonly name = "ListenersError";
-  readonly exitCode = 2;
-
-  constructor(faults: readonly string[]) {
-    super(["cannot listen:", ...faults.map((fault) => `  ${fault}`)].join("\n"));
-  }
 }
 
 /** Opens and closes the sockets through which one sandbox reaches this program. */
@@ -92,6 +83,8 @@ export interface ServiceListeners {
   readonly sockets: SandboxSockets;
   /** The pipeline that modules of the same process call through. */
   readonly inProcess: Pipeline;
+  /** The pipeline of the edge, for a web front in the same process. */
+  readonly web: Pipeline;
   stop(graceMs: number): Promise<void>;
 }
 
@@ -150,10 +143,8 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
   };
 
   const descriptors = options.services.map(({ service }) => service);
-  const openServices = [
-    healthService({ services: descriptors, isServing: options.isServing }),
-    reflectionService(descriptors),
-  ];
+  const health = healthService({ services: descriptors, isServing: options.isServing });
+  const openServices = [health, reflectionService(descriptors)];
   const server = (listener: Listener, mutualTls: boolean, open: readonly ServiceImplementation[]): GrpcServer =>
     createGrpcServer({
       listener,
@@ -184,6 +175,13 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
 
   return {
     inProcess: new Pipeline({ listener: Listener.MTLS, services: options.services, steps: [identify], observe }),
+    web: new Pipeline({
+      listener: Listener.EDGE,
+      services: options.services,
+      openServices: [health],
+      steps: [identify],
+      observe,
+    }),
     start: async () => {
       const bindings = [
         ...options.edgeAddresses.map((address, index) => ({ listener: "edge", server: edge, address, index })),

@@ -34,7 +34,13 @@ export class CertificateStore implements CertificateProvider {
 
   /** Whether there is a certificate to present. */
   get hasIdentity(): boolean {
-    return this.#material.certificate !== undefined;
+    return this.identity !== undefined;
+  }
+
+  /** What is presented now; undefined where there is nothing. */
+  get identity(): { readonly certificate: string; readonly key: string } | undefined {
+    const { certificate, key } = this.#material;
+    return certificate === undefined || key === undefined ? undefined : { certificate, key };
   }
 
   addCaCertificateListener(listener: CaListener): void {
@@ -56,11 +62,11 @@ export class CertificateStore implements CertificateProvider {
     listener({ caCertificate: Buffer.from(this.#material.ca) });
   }
   #tellIdentity(listener: IdentityListener): void {
-    const { certificate, key } = this.#material;
+    const { identity } = this;
     listener(
-      certificate === undefined || key === undefined
+      identity === undefined
         ? null
-        : { certificate: Buffer.from(certificate), privateKey: Buffer.from(key) },
+        : { certificate: Buffer.from(identity.certificate), privateKey: Buffer.from(identity.key) },
     );
   }
 }

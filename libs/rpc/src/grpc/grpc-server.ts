@@ -18,6 +18,7 @@ import {
 import type { Listener } from "@sandgate/api/options";
 import type { Step } from "../call.ts";
 import type { ServiceImplementation } from "../handler.ts";
+import { ListenError } from "../listen-error.ts";
 import type { CallObserver } from "../pipeline/observe.ts";
 import { maxMessageBytes, Pipeline, type ResponseSink, type Route } from "../pipeline/pipeline.ts";
 import type { IncomingCall, PipelineCall } from "../pipeline/pipeline-call.ts";
@@ -51,32 +52,6 @@ export interface GrpcServer {
   unbind(address: string): void;
   /** Lets open calls end for `graceMs`, then cuts them. */
   stop(graceMs: number): Promise<void>;
-}
-
-/** The address cannot be listened on: it is taken, or not this machine's. */
-export class ListenError extends Error {
-  override readonly name = "ListenError";
-  /** The operator's matter, not a fault of the program. */
-  readonly exitCode = 2;
-
-  constructor(address: string, cause: Error) {
-    super(`cannot listen on ${address}: ${describeListenFault(cause)}`, { cause });
-  }
-}
-
-/** grpc-js gives the system's error code within its own words only. */
-function describeListenFault({ message }: Error): string {
-  const [code] = /\bE[A-Z]{3,}\b/.exec(message) ?? [];
-  switch (code) {
-    case "EADDRINUSE":
-      return "it is in use";
-    case "EADDRNOTAVAIL":
-      return "it is not an address of this machine";
-    case "EACCES":
-      return "this user may not use it";
-    default:
-      return code ?? message;
-  }
 }
 
 /** Makes a gRPC server. Throws when a method has no access option or no handler. */

@@ -65,7 +65,9 @@ export async function status(context: CommandContext): Promise<number> {
     processes,
     memoryBytes,
     sandboxes: sandboxes ?? null,
-    ...(client === undefined ? {} : { addresses: client.addresses, edgeAddresses: client.edgeAddresses }),
+    ...(client === undefined
+      ? {}
+      : { addresses: client.addresses, edgeAddresses: client.edgeAddresses, webAddress: client.webAddress }),
     directories: { state: directories.state, runtime: directories.runtime, log: directories.log },
   });
   output.line(
@@ -87,6 +89,7 @@ export async function status(context: CommandContext): Promise<number> {
   output.line(`memory        ${formatSize(memoryBytes)} (proportional)`);
   if (client !== undefined) output.line(`edge          ${distinct(client.edgeAddresses)}`);
   if (client !== undefined) output.line(`mTLS          ${distinct(client.addresses)}`);
+  if (client?.webAddress !== undefined) output.line(`web           https://${client.webAddress}`);
   output.line(`logs          ${directories.log}`);
   if (missing) output.note("`sandgate up` starts what is missing");
   return ready ? exitCodes.ok : missing ? exitCodes.unavailable : exitCodes.notReady;

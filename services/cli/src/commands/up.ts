@@ -16,6 +16,8 @@ export interface UpOptions {
   readonly foreground?: boolean;
   readonly edgePort?: number;
   readonly mtlsPort?: number;
+  readonly webPort?: number;
+  readonly allowOrigin: readonly string[];
   readonly databaseUrlFile?: string;
   readonly developmentOrigin: readonly string[];
   readonly timeout: number;
@@ -31,6 +33,8 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
     detached: options.foreground !== true,
     edgePort: options.edgePort,
     mtlsPort: options.mtlsPort,
+    webPort: options.webPort,
+    allowedOrigins: options.allowOrigin,
     databaseUrlFile: options.databaseUrlFile === undefined ? undefined : resolve(options.databaseUrlFile),
     developmentOrigins: origins,
     timeoutMs: options.timeout,
@@ -52,6 +56,7 @@ function announce(context: CommandContext, suite: StartedSuite, tookMs: number):
     directories: { state: context.directories().state, runtime: context.directories().runtime },
     addresses: suite.client.addresses,
     edgeAddresses: suite.client.edgeAddresses,
+    webAddress: suite.client.webAddress,
     processes: suite.processes.map(({ name, pid }) => ({ name, pid })),
   });
   output.line(
@@ -69,6 +74,7 @@ function announce(context: CommandContext, suite: StartedSuite, tookMs: number):
   };
   output.line(`  edge listener   ${addresses(suite.client.edgeAddresses)}`);
   output.line(`  mTLS listener   ${addresses(suite.client.addresses)}`);
+  if (suite.client.webAddress !== undefined) output.line(`  web front       https://${suite.client.webAddress}`);
   output.line(`  state           ${context.directories().state}`);
 }
 

@@ -26,6 +26,8 @@ export interface ConfigContext {
   readonly terminal: string;
   /** The proxy's own user, where we are root. */
   readonly proxyUser: Owner | undefined;
+  /** Origins of the web pages that may call. */
+  readonly allowedOrigins: readonly string[];
   readonly developmentOrigins: readonly DevelopmentOrigin[];
 }
 
@@ -59,6 +61,7 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
     "all-in-one": {
       ...common(context, "all-in-one"),
       ...listening(suite, "all-in-one"),
+      web: web(context, "all-in-one"),
       database,
       directories: sockets,
       ...authSettings(context, "all-in-one"),
@@ -92,6 +95,10 @@ function common({ suite, pki }: ConfigContext, name: ProgramName): object {
 function listening(suite: SuiteFile, name: ProgramName): object {
   const addresses = (listener: string) => [loopback(suite.ports[`${name}.${listener}`])];
   return { listeners: { edge: { addresses: addresses("edge") }, mtls: { addresses: addresses("mtls") } } };
+}
+
+function web({ suite, allowedOrigins }: ConfigContext, name: ProgramName): object {
+  return { addresses: [loopback(suite.ports[`${name}.web`])], allowed_origins: allowedOrigins };
 }
 
 function clients(suite: SuiteFile, services: readonly ("auth" | "policy")[]): object {

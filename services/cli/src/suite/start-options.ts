@@ -12,6 +12,8 @@ export function startOptionsOf(context: CommandContext): StartOptions {
     detached: true,
     edgePort: undefined,
     mtlsPort: undefined,
+    webPort: undefined,
+    allowedOrigins: [],
     preferredPorts: context.namedDirectory === undefined ? preferredPorts : {},
     databaseUrlFile: undefined,
     databaseUrl: context.environment.databaseUrl,
@@ -29,6 +31,7 @@ export function startOptionsOf(context: CommandContext): StartOptions {
 const preferredPorts: Readonly<Record<string, number>> = {
   "all-in-one.edge": 7443,
   "all-in-one.mtls": 7444,
+  "all-in-one.web": 7449,
   "auth.edge": 7443,
   "auth.mtls": 7444,
   "sandbox.edge": 7445,

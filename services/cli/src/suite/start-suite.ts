@@ -35,6 +35,9 @@ export interface StartOptions {
   readonly detached: boolean;
   readonly edgePort: number | undefined;
   readonly mtlsPort: number | undefined;
+  readonly webPort: number | undefined;
+  /** Origins of the web pages that may call the web front. */
+  readonly allowedOrigins: readonly string[];
   /** Ports to take at the first start where they are free. */
   readonly preferredPorts: Readonly<Record<string, number>>;
   /** A PostgreSQL to use instead of the embedded one. */
@@ -148,6 +151,7 @@ async function startMissing(context: {
       supervisor: locateProgram("supervisor"),
       terminal: locateProgram("terminal"),
       proxyUser: root ? proxyUser : undefined,
+      allowedOrigins: options.allowedOrigins,
       developmentOrigins: options.developmentOrigins,
     });
     const launched = programs
@@ -231,8 +235,9 @@ function listenersOf(name: ProgramName): readonly string[] {
   switch (name) {
     case "egress-proxy":
       return ["admin"];
-    case "auth":
     case "all-in-one":
+      return ["edge", "mtls", "web", "admin", "jwks"];
+    case "auth":
       return ["edge", "mtls", "admin", "jwks"];
     case "sandbox":
     case "policy":
@@ -253,6 +258,7 @@ async function withPorts(
     if (options.edgePort !== undefined) ports[`${name}.edge`] = options.edgePort + index;
     if (options.mtlsPort !== undefined) ports[`${name}.mtls`] = options.mtlsPort + index;
   }
+  if (options.webPort !== undefined) ports["all-in-one.web"] = options.webPort;
   const keys = programs.flatMap((name) => listenersOf(name).map((listener) => `${name}.${listener}`));
   for (const key of keys) {
     const preferred = options.preferredPorts[key];
@@ -276,7 +282,7 @@ async function withPorts(
   if (taken.length > 0)
     throw new CommandFailure({
       message: `in use by another program on 127.0.0.1: port ${taken.join(", port ")}`,
-      mend: "end that program, or choose other ports with --edge-port and --mtls-port",
+      mend: "end that program, or choose other ports with --edge-port, --mtls-port and --web-port",
       exitCode: exitCodes.usage,
     });
   return { ...suite, ports };
@@ -294,6 +300,7 @@ function clientFileOf(directories: SuiteDirectories, suite: SuiteFile): ClientFi
     trustDomain: suite.trustDomain,
     addresses: addresses("mtls"),
     edgeAddresses: addresses("edge"),
+    ...(suite.topology === "all-in-one" && { webAddress: `127.0.0.1:${portOf(suite, "all-in-one", "web")}` }),
     serviceCaFile: join(directories.pki, "service-ca.pem"),
     certificateFile: join(directories.pki, "operator.pem"),
     keyFile: join(directories.pki, "operator.key.pem"),
