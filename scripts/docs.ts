@@ -81,7 +81,7 @@ function serviceSection(service: DescService): readonly string[] {
 }
 
 function methodRow(method: DescMethod): string {
-  const { listeners, principals, minimumRole, sandbox, peers } = getOption(method, access);
+  const { listeners, principals, minimumRole, operatorCertificate, sandbox, peers } = getOption(method, access);
   const short = ({ values }: DescEnum, number: number) =>
     (values.find((value) => value.number === number)?.localName ?? String(number)).toLowerCase();
   const streams = {
@@ -95,7 +95,11 @@ function methodRow(method: DescMethod): string {
     listeners.map((listener) => short(ListenerSchema, listener)).join(", "),
     principals
       .map((kind) => short(PrincipalKindSchema, kind))
-      .map((kind) => (kind === "user" ? `user (${short(RoleSchema, minimumRole)})` : kind))
+      .map((kind) =>
+        kind === "user"
+          ? `user (${short(RoleSchema, minimumRole)}${operatorCertificate ? ", by certificate" : ""})`
+          : kind,
+      )
       .join(", "),
     typeof sandbox.value === "string" ? `\`${sandbox.value}\`` : "",
     peers.map(({ service, mayForward }) => (mayForward ? `${service} →` : service)).join(", "),

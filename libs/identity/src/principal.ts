@@ -10,6 +10,8 @@ export type Principal =
       readonly role: Role;
       readonly spiffeId: string;
       readonly authenticator: string;
+      /** The kid of the key that signed the token that it came with; undefined when it came with none. */
+      readonly keyId?: string;
     }
   | {
       readonly kind: "sandbox";
@@ -20,6 +22,8 @@ export type Principal =
       readonly credential: "bootstrap" | "session";
       /** The token's id. */
       readonly tokenId: string;
+      /** The kid of the key that signed the token. */
+      readonly keyId: string;
       readonly spiffeId: string;
       readonly authenticator: string;
     }

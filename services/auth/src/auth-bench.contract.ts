@@ -16,7 +16,7 @@ import {
 import { type Client, createClient, createInProcessChannel, Pipeline, ServiceError, type Step } from "@sandgate/rpc";
 import { createLogger } from "@sandgate/telemetry";
 import { createThrowAwayDatabase, type ThrowAwayDatabase } from "@sandgate/testing";
-import { loadSigningKeys, type SigningKeys } from "./keys/signing-keys.ts";
+import { openSigningKeys, type SigningKeyRing } from "./keys/signing-keys.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
 
 /** The organization and the operator that every bench has. */
@@ -24,13 +24,15 @@ export const organizationId = "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11";
 export const operatorId = "0b8f8c0e-1111-4222-8333-444455556666";
 export const trustDomain = "sandgate.test";
 export const start = Date.parse("2026-03-01T12:00:00Z");
+/** How the bench's signing keys rotate: when a test says so. */
+const rotation = { maxAgeMs: 0, publishMs: 600_000 };
 
 /** The Auth service on a real database, with identities that the test gives and a clock that it moves. */
 export interface AuthBench {
   readonly module: AuthModule;
   readonly database: ThrowAwayDatabase;
   readonly audit: AuditLog;
-  readonly keys: SigningKeys;
+  readonly keys: SigningKeyRing;
   readonly authority: CertificateAuthority;
   /** Ids of the sandboxes whose sockets are open, in the order of opening. */
   readonly sockets: string[];
@@ -59,7 +61,7 @@ export async function startAuthBench(): Promise<AuthBench> {
   const startReplica = async (): Promise<AuthBench> => {
     const pool = database.createPool("auth");
     const audit = new AuditLog({ database: pool, clock: () => clock.now });
-    const keys = await loadSigningKeys(directory);
+    const keys = await openSigningKeys({ pool, audit, directory, rotation, clock: () => clock.now });
     const sockets: string[] = [];
     const module = createAuthModule({
       pool,
@@ -140,7 +142,7 @@ export function describeSandbox(bench: AuthBench, sandboxId: string, incarnation
     spiffeId,
     keyThumbprint: keyThumbprint(keys.publicKey),
   };
-  const principal = { kind: "sandbox", sandboxId, organizationId, incarnation, spiffeId } as const;
+  const principal = { kind: "sandbox", sandboxId, organizationId, incarnation, spiffeId, keyId: "" } as const;
   return {
     sandboxId,
     keys,

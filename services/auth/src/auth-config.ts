@@ -26,7 +26,28 @@ export const operator = z.strictObject({
 
 /** The settings of Auth that are the same in a program of its own and in the all-in-one. */
 export const authSettings = {
-  key_directory: absolutePath().describe("keys that tokens are signed with; made at the first start, closed to others"),
+  key_directory: absolutePath().describe(
+    "holds sealing.key, which the signing keys in the database are sealed with: the same for all replicas, closed to others, made at the first start",
+  ),
+  signing_keys: z
+    .strictObject({
+      rotation_days: z
+        .int()
+        .min(0)
+        .max(3_650)
+        .default(30)
+        .describe("a new key signs after so many days; 0: only by hand"),
+      publish_seconds: z
+        .int()
+        .min(1)
+        .max(86_400)
+        .default(600)
+        .describe(
+          "a key is published at least so long before it signs: longer than anyone who verifies keeps the key set",
+        ),
+    })
+    .prefault({})
+    .describe("how the keys change that tokens are signed with"),
   sandbox_ca: z
     .strictObject({
       certificate_file: authorityFilePath().describe("authority that sandbox certificates are issued from, PEM"),

@@ -1,5 +1,4 @@
 export { authSettings, localOperatorBehindLocalAddresses, toOperatorRecords } from "./auth-config.ts";
-export { loadSigningKeys, type SigningKeys } from "./keys/signing-keys.ts";
 export { type AuthModule, type AuthModuleDeps, createAuthModule } from "./module.ts";
 export { type AuthParts, type AuthSettings, type OpenAuth, openAuth } from "./open-auth.ts";
 export { startAuth } from "./start-auth.ts";

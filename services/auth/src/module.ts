@@ -21,6 +21,7 @@ import { getPrincipal } from "./handlers/get-principal.ts";
 import { issueEgressToken } from "./handlers/issue-egress-token.ts";
 import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listSigningKeys } from "./handlers/list-signing-keys.ts";
 import { refreshSandboxToken } from "./handlers/refresh-sandbox-token.ts";
 import { registerSandbox } from "./handlers/register-sandbox.ts";
 import { rejoinSandbox } from "./handlers/rejoin-sandbox.ts";
@@ -28,14 +29,16 @@ import { resolveSandbox } from "./handlers/resolve-sandbox.ts";
 import { resolveUser } from "./handlers/resolve-user.ts";
 import { retireSandbox } from "./handlers/retire-sandbox.ts";
 import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
+import { revokeSigningKey } from "./handlers/revoke-signing-key.ts";
+import { rotateSigningKeys } from "./handlers/rotate-signing-keys.ts";
 import { watchTrust } from "./handlers/watch-trust.ts";
-import type { SigningKeys } from "./keys/signing-keys.ts";
+import type { SigningKeyRing } from "./keys/signing-keys.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
 
-const PRUNE_MS = 60_000;
+const MAINTENANCE_MS = 60_000;
 
 /** What the Auth service is made of. */
 export interface AuthModuleDeps {
@@ -45,7 +48,7 @@ export interface AuthModuleDeps {
   readonly connection: ConnectionSettings;
   /** In the schema `auth`. */
   readonly audit: AuditLog;
-  readonly keys: SigningKeys;
+  readonly keys: SigningKeyRing;
   readonly sandboxAuthority: CertificateAuthority;
   readonly trustDomain: string;
   readonly lives: CredentialLives & { readonly egressMs: number };
@@ -65,7 +68,7 @@ export interface AuthModule {
   readonly trust: TrustState;
   /** The register, read through a cache that `trust` keeps true: for the pipelines of this process. */
   readonly subjects: SubjectRegister;
-  /** Enters the operators, follows the change log, and opens the sockets of all living sandboxes. */
+  /** Enters the operators, has signing keys, follows the change log, and opens the sockets of all living sandboxes. */
   start(): Promise<void>;
   /** Ends all streams with UNAVAILABLE, and what `start` began. */
   stop(): Promise<void>;
@@ -79,7 +82,10 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
   const feed = new TrustFeed({
     store,
-    jwksJson: () => keys.jwksJson,
+    loadKeys: async () => {
+      await keys.load();
+      return keys.jwksJson;
+    },
     clock,
     onFault: (fault) => logger.warn({ err: fault }, "the change log of trust could not be read"),
   });
@@ -107,9 +113,14 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     createUserToken: createUserToken({ keys, audit, trustDomain, clock, newTokenId }),
     getPrincipal: getPrincipal({ store }),
     listAuditEvents: listAuditEvents({ audit }),
+    listSigningKeys: listSigningKeys({ keys, clock }),
+    rotateSigningKeys: rotateSigningKeys({ keys, feed, clock }),
+    revokeSigningKey: revokeSigningKey({ keys, feed, clock }),
   };
   const trust = new TrustState({ clock });
   const subjects = new RemoteSubjectRegister({ client: createOwnRegisterClient(store), trust });
+  const spiffeId = `spiffe://${trustDomain}/service/auth`;
+  const self = { principal: spiffeId, peer: spiffeId };
   const following = new AbortController();
   let followed: Promise<void> | undefined;
   let listener: Listener | undefined;
@@ -131,8 +142,8 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     trust,
     subjects,
     async start() {
-      const own = `spiffe://${trustDomain}/service/auth`;
-      await store.replaceOperators(deps.operators, clock(), { principal: own, peer: own });
+      await store.replaceOperators(deps.operators, clock(), self);
+      await keys.start({ ...self, organizationId: "" });
       listener = await listen({
         connection: deps.connection,
         channel: "auth_trust",
@@ -150,10 +161,14 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       followed = follow();
       await isCurrent;
       await openSockets(await store.listLivingSandboxIds(), sockets, logger);
-      timer = setInterval(
-        () => background(store.prune(clock()), logger, "what has expired could not be removed"),
-        PRUNE_MS,
-      ).unref();
+      timer = setInterval(() => {
+        background(store.prune(clock()), logger, "what has expired could not be removed");
+        background(
+          keys.maintain({ ...self, organizationId: "" }),
+          logger,
+          "the signing keys could not be looked after",
+        );
+      }, MAINTENANCE_MS).unref();
     },
     async stop() {
       clearInterval(timer);

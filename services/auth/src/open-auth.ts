@@ -12,11 +12,12 @@ import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
 import { type authSettings, toOperatorRecords } from "./auth-config.ts";
 import { startJwksServer } from "./keys/jwks-server.ts";
-import { loadSigningKeys } from "./keys/signing-keys.ts";
+import { openSigningKeys } from "./keys/signing-keys.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 
 const minuteMs = 60_000;
+const dayMs = 24 * 60 * minuteMs;
 
 /** The settings of Auth, checked. */
 export type AuthSettings = z.output<z.ZodObject<typeof authSettings>>;
@@ -49,7 +50,6 @@ export async function openAuth(options: {
   readonly clock: () => number;
 }): Promise<OpenAuth> {
   const { settings, connection, trustDomain, logger, clock } = options;
-  const keys = await loadSigningKeys(settings.key_directory);
   const sandboxAuthority = await loadCertificateAuthority({
     certificatePem: await readFile(settings.sandbox_ca.certificate_file, "utf8"),
     keyPem: await readFile(settings.sandbox_ca.key_file, "utf8"),
@@ -57,6 +57,16 @@ export async function openAuth(options: {
   const migrations = new URL("../migrations", import.meta.url);
   const pool = await openDatabase({ connection, service: "auth", migrations, logger });
   const audit = new AuditLog({ database: pool, clock });
+  const keys = await openSigningKeys({
+    pool,
+    audit,
+    directory: settings.key_directory,
+    rotation: {
+      maxAgeMs: settings.signing_keys.rotation_days * dayMs,
+      publishMs: settings.signing_keys.publish_seconds * 1000,
+    },
+    clock,
+  });
   const module = createAuthModule({
     pool,
     connection,

@@ -6,6 +6,9 @@ import type { DecisionsOptions } from "./commands/decisions.ts";
 import type { DownOptions } from "./commands/down.ts";
 import type { ExecOptions } from "./commands/exec.ts";
 import type { GetOptions } from "./commands/get.ts";
+import type { ListKeysOptions } from "./commands/keys-ls.ts";
+import type { RevokeKeyOptions } from "./commands/keys-revoke.ts";
+import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
@@ -219,6 +222,33 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[], AuditOptions>(runner, async (context, _, options) =>
         (await import("./commands/audit.ts")).printAudit(context, options),
+      ),
+    );
+  const keys = program.command("keys").description("What tokens are signed with.").helpCommand(false);
+  command(keys, "ls")
+    .alias("list")
+    .summary("list the signing keys")
+    .option("--all", "those of the past, too")
+    .action(
+      action<[], ListKeysOptions>(runner, async (context, _, options) =>
+        (await import("./commands/keys-ls.ts")).listKeys(context, options),
+      ),
+    );
+  command(keys, "rotate")
+    .summary("sign with new keys; no token becomes invalid")
+    .addOption(new Option("--algorithm <algorithm>", "only the keys of this algorithm").choices(["EdDSA", "ES256"]))
+    .action(
+      action<[], RotateKeysOptions>(runner, async (context, _, options) =>
+        (await import("./commands/keys-rotate.ts")).rotateKeys(context, options),
+      ),
+    );
+  command(keys, "revoke")
+    .summary("refuse everything that a key has signed, everywhere, at once")
+    .argument("<kid>", "the key's id")
+    .option("--reason <text>", "why, for the audit log", "")
+    .action(
+      action<[string], RevokeKeyOptions>(runner, async (context, [kid], options) =>
+        (await import("./commands/keys-revoke.ts")).revokeKey(context, kid, options),
       ),
     );
 

@@ -140,6 +140,7 @@ async function identify(call: Call, database: SandboxDatabase): Promise<void> {
       organizationId: found?.organization_id ?? "",
       credential: "session",
       tokenId: "",
+      keyId: "",
       authenticator: "test",
     });
   }

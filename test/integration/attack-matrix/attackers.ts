@@ -9,7 +9,6 @@ import { createKeyPair } from "@sandgate/pki";
 import { createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
 import { type Channel, createClient } from "@sandgate/rpc";
 import { createWebChannel } from "../../../libs/rpc/src/web/connect-channel.fixture.ts";
-import { loadSigningKeys } from "../../../services/auth/src/keys/signing-keys.ts";
 import { organizations, type ServiceName, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
 import { connect, createTestSandbox, type TestSandbox } from "../suite/test-sandbox.ts";
 import type { Attacker, Identity } from "./attacker.ts";
@@ -20,6 +19,8 @@ export interface World {
   /** Sandboxes that methods which end one may end. */
   readonly doomed: Readonly<Record<"revoked" | "deleted" | "retired", TestSandbox>>;
   readonly attackers: readonly Attacker[];
+  /** The kid of a key that signs nothing yet. */
+  readonly waitingKid: string;
   /** Clients for what the requests need beside: as an operator, and as services. */
   readonly operator: Channel;
   serviceChannel(service: "sandbox" | "egress-proxy", to: ServiceName): Channel;
@@ -104,7 +105,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     retired: await createTestSandbox(suite, operator, "doomed-retired"),
   };
 
-  const keys = await loadSigningKeys(suite.keyDirectory);
+  const keys = suite.signingKeys;
   const stranger = createTokenSigner(generateKeyPairSync("ed25519").privateKey);
   const issuedAtMs = Math.floor(Date.now() / 1000) * 1000;
   const lifetime = { issuedAtMs, expiresAtMs: issuedAtMs + 900_000 };
@@ -312,6 +313,13 @@ export async function createWorld(suite: TestSuite): Promise<World> {
   add(
     Listener.MTLS,
     mtls(certificates.viewer),
+    "viewer with an admin's token",
+    session(Role.ADMIN),
+    bearer(await mint(userClaims(users.admin))),
+  );
+  add(
+    Listener.MTLS,
+    mtls(certificates.viewer),
     "viewer who says it calls for an admin",
     user(Role.VIEWER),
     caller(users.admin),
@@ -393,6 +401,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     own: { ...own, token: ownToken },
     doomed,
     attackers,
+    waitingKid: keys.records.find(({ signsFromMs }) => signsFromMs === undefined)?.kid ?? "",
     operator,
     serviceChannel: (service, to) => overMtls(to, serviceIdentity(service)),
     close: () => {

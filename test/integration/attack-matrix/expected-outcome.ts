@@ -54,6 +54,7 @@ function outcomeForward(access: Access, caller: Extract<Identity, { kind: "user"
 function outcomeOfUser(access: Access, user: Extract<Identity, { kind: "user" }>): string {
   if (!access.principals.includes(PrincipalKind.USER)) return "PRINCIPAL_NOT_ALLOWED";
   if (user.role < access.minimumRole) return "ROLE_TOO_LOW";
+  if (access.operatorCertificate && user.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
   return user.organization === "other" && isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : "OK";
 }
 

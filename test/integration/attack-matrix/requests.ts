@@ -44,6 +44,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   "sandgate.sandbox.v1.SandboxService/ListAuditEvents": nothing,
   "sandgate.policy.v1.PolicyService/ListAuditEvents": nothing,
   CreateUserToken: nothing,
+  ListSigningKeys: nothing,
   ResolveSandbox: ({ world }) => [{ key: { case: "sandboxId", value: world.own.id } }],
   ResolveUser: () => [{ userId: users.viewer }],
   WatchTrust: nothing,
@@ -112,6 +113,9 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
     },
   ],
   RefreshSandboxToken: byOwn,
+  RotateSigningKeys: nothing,
+  // one that nothing is signed with
+  RevokeSigningKey: ({ world }) => [{ kid: world.waitingKid }],
   // these end a sandbox: not "own", whose credentials the others need
   RevokeSandbox: ({ world }) => [{ sandbox: world.doomed.revoked.id }],
   DeleteSandbox: ({ world }) => [{ sandbox: world.doomed.deleted.id, requestId: requestId("DeleteSandbox") }],

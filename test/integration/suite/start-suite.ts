@@ -7,6 +7,7 @@ import { createThrowAwayDatabase } from "@sandgate/testing";
 import { allInOneConfig } from "../../../services/all-in-one/src/all-in-one-config.ts";
 import { startAllInOne } from "../../../services/all-in-one/src/start-all-in-one.ts";
 import { authConfig } from "../../../services/auth/src/auth-config.ts";
+import { openSigningKeys, type SigningKeyRing } from "../../../services/auth/src/keys/signing-keys.ts";
 import { startAuth } from "../../../services/auth/src/start-auth.ts";
 import { policyConfig } from "../../../services/policy/src/policy-config.ts";
 import { startPolicy } from "../../../services/policy/src/start-policy.ts";
@@ -43,8 +44,8 @@ export interface TestSuite {
   readonly pki: DevelopmentPki;
   /** PEM of the authority of service certificates. */
   readonly serviceCa: string;
-  /** Where Auth keeps its signing keys. */
-  readonly keyDirectory: string;
+  /** What Auth signs tokens with. */
+  readonly signingKeys: SigningKeyRing;
   readonly driver: RecordingDriver;
   address(service: ServiceName, listener: "edge" | "mtls"): string;
   /** host:port of the web front, and the name that its certificate carries. */
@@ -155,13 +156,21 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
   }
 
   if (jwksAddress === undefined) throw new Error("the key set is not served");
+  const signingKeys = await openSigningKeys({
+    pool: database.createPool("auth"),
+    audit: { append: async () => {} },
+    directory: keyDirectory,
+    rotation: { maxAgeMs: 0, publishMs: 0 },
+    clock: Date.now,
+  });
+  await signingKeys.load();
   return {
     topology,
     pki,
     jwksAddress,
     web,
     serviceCa: await readFile(pki.serviceAuthority.certificateFile, "utf8"),
-    keyDirectory,
+    signingKeys,
     driver,
     address: (service, listener) => {
       const [address] = addresses.get(service)?.[listener] ?? [];

@@ -38,9 +38,14 @@ export class BootstrapTokenAuthenticator implements Authenticator {
     if (verification.outcome === "not_ours") return undefined;
     if (verification.outcome === "rejected") throw rejectionOf(verification.fault);
     requireCurrent(this.#trust);
-    const { claims } = verification;
+    const { claims, keyId } = verification;
     const subject = await this.#register.findSandbox(claims.sandboxId);
-    if (subject === undefined || !isTrusted(subject) || subject.incarnation !== claims.incarnation)
+    if (
+      subject === undefined ||
+      !isTrusted(subject) ||
+      subject.incarnation !== claims.incarnation ||
+      this.#trust.isKeyRevoked(keyId)
+    )
       throw new ServiceError("CREDENTIAL_REVOKED", "the sandbox is not trusted any more");
     return {
       kind: "sandbox",
@@ -49,6 +54,7 @@ export class BootstrapTokenAuthenticator implements Authenticator {
       incarnation: claims.incarnation,
       credential: "bootstrap",
       tokenId: claims.tokenId,
+      keyId,
       spiffeId: formatSpiffeId({ trustDomain: this.#trustDomain, kind: "sandbox", name: claims.sandboxId }),
       authenticator: this.name,
     };

@@ -39,13 +39,14 @@ export class SandboxTokenAuthenticator implements Authenticator {
     if (verification.outcome === "not_ours") return undefined;
     if (verification.outcome === "rejected") throw rejectionOf(verification.fault);
     requireCurrent(this.#trust);
-    const { claims } = verification;
+    const { claims, keyId } = verification;
     const subject = await this.#register.findSandbox(claims.sandboxId);
     if (
       subject === undefined ||
       !isTrusted(subject) ||
       subject.incarnation !== claims.incarnation ||
       subject.organizationId !== claims.organizationId ||
+      this.#trust.isKeyRevoked(keyId) ||
       this.#trust.isTokenRevoked(claims.tokenId) ||
       // A refresh whose reply was lost is made again with the token that it replaced: its handler allows that for 30 s.
       (this.#trust.isTokenSuperseded(claims.tokenId) && call.method !== AuthService.method.refreshSandboxToken) ||
@@ -59,6 +60,7 @@ export class SandboxTokenAuthenticator implements Authenticator {
       incarnation: claims.incarnation,
       credential: "session",
       tokenId: claims.tokenId,
+      keyId,
       spiffeId: formatSpiffeId({ trustDomain: this.#trustDomain, kind: "sandbox", name: claims.sandboxId }),
       authenticator: this.name,
     };

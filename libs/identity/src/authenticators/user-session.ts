@@ -36,15 +36,14 @@ export class UserSessionAuthenticator implements Authenticator {
     if (verification.outcome === "not_ours") return undefined;
     if (verification.outcome === "rejected") throw rejectionOf(verification.fault);
     requireCurrent(this.#trust);
-    const { claims } = verification;
+    const { claims, keyId } = verification;
+    const subject = await this.#register.findUser(claims.userId);
     if (
+      this.#trust.isKeyRevoked(keyId) ||
       this.#trust.isTokenRevoked(claims.tokenId) ||
       this.#trust.isUserSessionRevoked(claims.userId, claims.issuedAtMs)
     )
       throw new ServiceError("CREDENTIAL_REVOKED", "the session is revoked");
-    return userPrincipal(await this.#register.findUser(claims.userId), {
-      trustDomain: this.#trustDomain,
-      authenticator: this.name,
-    });
+    return { ...userPrincipal(subject, { trustDomain: this.#trustDomain, authenticator: this.name }), keyId };
   }
 }

@@ -2,7 +2,7 @@ import { type Call, readAccess, ServiceError, type Step } from "@sandgate/rpc";
 import { type Authenticator, bearerToken } from "../authenticators/authenticator.ts";
 import { userPrincipal } from "../authenticators/user-principal.ts";
 import { callerHeader, parseForwarded } from "../forwarded-principal.ts";
-import { peerKey } from "../peer.ts";
+import { operatorCertificateKey, peerKey } from "../peer.ts";
 import { type Principal, principalKey } from "../principal.ts";
 import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
@@ -74,10 +74,14 @@ export function authenticateStep(deps: {
 /** Ends an open stream when what it was opened with is revoked (G-15). A unary call is over too soon to need it. */
 function cutWhenRevoked(call: Call, principal: Principal, trust: TrustState): void {
   if (call.method.methodKind === "unary" || principal.kind === "anonymous") return;
-  const subjects: TrustSubject[] =
-    principal.kind === "user"
-      ? [`user:${principal.userId}`]
-      : [`sandbox:${principal.sandboxId}`, `token:${principal.tokenId}`];
+  const certificate = call.find(operatorCertificateKey);
+  const subjects: TrustSubject[] = [
+    ...(principal.kind === "user"
+      ? [`user:${principal.userId}` as const]
+      : [`sandbox:${principal.sandboxId}` as const, `token:${principal.tokenId}` as const]),
+    ...(principal.keyId === undefined ? [] : [`key:${principal.keyId}` as const]),
+    ...(certificate === undefined ? [] : [`certificate:${certificate.sha256}` as const]),
+  ];
   call.onDone(
     trust.watch(subjects, () => call.end(new ServiceError("CREDENTIAL_REVOKED", "the credential was revoked"))),
   );

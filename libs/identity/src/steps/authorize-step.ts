@@ -28,6 +28,8 @@ function requireAllowedPrincipal(call: Call, principal: Principal): void {
   }
   if (principal.kind === "user" && principal.role < access.minimumRole)
     throw new ServiceError("ROLE_TOO_LOW", "this call needs a higher role", { role: Role[access.minimumRole] ?? "" });
+  if (principal.kind === "user" && access.operatorCertificate && principal.authenticator !== "operator-certificate")
+    throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "this call needs a certificate of the operator authority");
   if (principal.kind === "sandbox" && credentialOf(principal.credential) !== access.sandboxCredential)
     throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "this call needs another credential of the sandbox");
 }

@@ -14,7 +14,8 @@ export type TokenFault = "malformed" | "algorithm" | "signature" | "binding" | C
 
 /** What became of a token. */
 export type TokenVerification<C> =
-  | { readonly outcome: "verified"; readonly claims: C }
+  /** `keyId`: the kid of the key that signed it. */
+  | { readonly outcome: "verified"; readonly claims: C; readonly keyId: string }
   /** No token of this kind signed by a key of ours: the next authenticator's matter (G-03). */
   | { readonly outcome: "not_ours" }
   /** `detail` says it in plain words, for whoever holds the token; nothing of the token is in it. */
@@ -61,7 +62,7 @@ export async function verifyToken<K extends TokenKind>(
   try {
     const claims = readClaims(kind, payload, context);
     if (!isBoundTo(claims, context)) return rejected("binding", "bound to another certificate");
-    return { outcome: "verified", claims };
+    return { outcome: "verified", claims, keyId: key.kid };
   } catch (cause) {
     if (cause instanceof ClaimsError) return rejected(cause.fault, cause.message);
     throw cause;

@@ -6,7 +6,12 @@ import { createKeySet, type KeySet, type VerificationKey } from "../tokens/index
 const trustStaleMs = 10_000;
 
 /** Something that a stream or a cache depends on, and that can be revoked. */
-export type TrustSubject = `sandbox:${string}` | `user:${string}` | `token:${string}` | `certificate:${string}`;
+export type TrustSubject =
+  | `sandbox:${string}`
+  | `user:${string}`
+  | `token:${string}`
+  | `certificate:${string}`
+  | `key:${string}`;
 
 /**
  * What is trusted and what is revoked at this moment, as Auth's trust stream has told. It knows nothing by itself: without
@@ -32,7 +37,7 @@ export class TrustState implements KeySet {
   }
   /** The signing key of that kid; undefined when there is none or it is revoked. */
   find(kid: string): VerificationKey | undefined {
-    return this.#has(RevocationKind.SIGNING_KEY, kid) ? undefined : this.#keys.find(kid);
+    return this.isKeyRevoked(kid) ? undefined : this.#keys.find(kid);
   }
   /** Whether the stream has been heard within the last 10 s. */
   isCurrent(): boolean {
@@ -51,6 +56,10 @@ export class TrustState implements KeySet {
       this.#has(RevocationKind.SANDBOX, sandboxId) ||
       this.#has(RevocationKind.INCARNATION, `${sandboxId}/${incarnation}`)
     );
+  }
+  /** Whether everything that a signing key has signed is revoked. */
+  isKeyRevoked(kid: string): boolean {
+    return this.#has(RevocationKind.SIGNING_KEY, kid);
   }
   isCertificateRevoked(sha256: string): boolean {
     return this.#has(RevocationKind.CERTIFICATE, sha256);
@@ -145,8 +154,10 @@ export class TrustState implements KeySet {
       case RevocationKind.CERTIFICATE:
         this.#notify(`certificate:${revocation.subject}`);
         return;
+      case RevocationKind.SIGNING_KEY:
+        this.#notify(`key:${revocation.subject}`);
+        return;
       case RevocationKind.SUPERSEDED_TOKEN: // open streams go on under the successor
-      case RevocationKind.SIGNING_KEY: // asked at every verification
       case RevocationKind.UNSPECIFIED:
         return;
     }

@@ -84,13 +84,15 @@ describe("TrustState", () => {
     ["the incarnation", revoked(2, RevocationKind.INCARNATION, "s1/3"), 1],
     ["the sandbox", revoked(2, RevocationKind.SANDBOX, "s1"), 1],
     ["another sandbox", revoked(2, RevocationKind.SANDBOX, "s10"), 0],
+    ["the key that signed the token", revoked(2, RevocationKind.SIGNING_KEY, "k1"), 1],
+    ["another key", revoked(2, RevocationKind.SIGNING_KEY, "k2"), 0],
     ["the subject retired", sandbox(2, { sandboxId: "s1", alive: false, trusted: true }), 1],
     ["the subject not trusted", sandbox(2, { sandboxId: "s1", alive: true, trusted: false }), 1],
     ["the subject changed but trusted", sandbox(2, { sandboxId: "s1", alive: true, trusted: true }), 0],
   ])("tells watchers of a sandbox and a token about %s", (_what, change, times) => {
     const { state } = start();
     let told = 0;
-    const stop = state.watch(["sandbox:s1", "token:t1"], () => told++);
+    const stop = state.watch(["sandbox:s1", "token:t1", "key:k1"], () => told++);
     state.apply(change);
     expect(told).toBe(times);
     stop();

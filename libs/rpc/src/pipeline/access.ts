@@ -35,6 +35,9 @@ function checkAccess(method: DescMethod): Access {
     access.principals.includes(PrincipalKind.SANDBOX) &&
       access.sandboxCredential === SandboxCredential.UNSPECIFIED &&
       "does not say which sandbox credential it takes",
+    access.operatorCertificate &&
+      (access.principals.join() !== String(PrincipalKind.USER) || access.peers.length > 0) &&
+      "takes operator certificates and others",
     access.sandbox.case === undefined && "does not say which sandbox it is about",
     (access.sandbox.case === "sandboxIdField" || access.sandbox.case === "sandboxNameField") &&
       !hasStringField(method, access.sandbox.value) &&

@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { SandboxCredentialsSchema } from "@sandgate/api/auth";
-import { mintToken } from "@sandgate/identity";
+import { mintToken, type TokenSigner } from "@sandgate/identity";
 import { type CertificateAuthority, CertificateRequestError, type IssuedSandboxLeaf } from "@sandgate/pki/authority";
 import { ServiceError } from "@sandgate/rpc";
 import type { SessionRecord } from "../domain/session-record.ts";
-import type { SigningKeys } from "../keys/signing-keys.ts";
+import type { SigningKeyRing } from "../keys/signing-keys.ts";
 
 /** How long credentials live, in milliseconds. */
 export interface CredentialLives {
@@ -25,7 +25,7 @@ interface Holder {
 /** Makes sandbox certificates and the session tokens bound to their keys. Nothing it makes counts before it is stored. */
 export class CredentialIssuer {
   readonly #authority: CertificateAuthority;
-  readonly #keys: SigningKeys;
+  readonly #keys: Pick<SigningKeyRing, "current" | "find" | "load">;
   readonly #trustDomain: string;
   readonly #lives: CredentialLives;
   readonly #clock: () => number;
@@ -33,7 +33,7 @@ export class CredentialIssuer {
 
   constructor(deps: {
     readonly authority: CertificateAuthority;
-    readonly keys: SigningKeys;
+    readonly keys: Pick<SigningKeyRing, "current" | "find" | "load">;
     readonly trustDomain: string;
     readonly lives: CredentialLives;
     readonly clock: () => number;
@@ -69,8 +69,9 @@ export class CredentialIssuer {
 
   /** The credentials of a stored session: the same at every call and at every replica. */
   async credentialsOf(session: SessionRecord): Promise<MessageInitShape<typeof SandboxCredentialsSchema>> {
-    const signer = this.#keys.find(session.signingKeyId);
-    if (signer === undefined) throw new ServiceError("UNAVAILABLE", "the key that signed this session is not here");
+    const signer = await this.#findSigner(session.signingKeyId);
+    if (signer === undefined)
+      throw new ServiceError("CREDENTIAL_REVOKED", "the key that has signed this session is revoked");
     const token = await mintToken({
       signer,
       trustDomain: this.#trustDomain,
@@ -91,6 +92,12 @@ export class CredentialIssuer {
       certificateExpireTime: timestampFromMs(session.certificateExpiresAtMs),
       tokenExpireTime: timestampFromMs(session.expiresAtMs),
     };
+  }
+
+  async #findSigner(kid: string): Promise<TokenSigner | undefined> {
+    const known = this.#keys.find(kid);
+    if (known === undefined) await this.#keys.load(); // another replica's, which ours has not heard of yet
+    return known ?? this.#keys.find(kid);
   }
 
   #leafOf({ sandboxId }: Holder) {

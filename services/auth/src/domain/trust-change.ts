@@ -8,8 +8,8 @@ export type TrustChange =
       readonly expiresAtMs: number;
       readonly issuedBeforeMs?: number;
     }
-  /** A subject's new state, which is read when the change is told. */
-  | { readonly kind: "sandbox" | "user"; readonly subject: string; readonly expiresAtMs: number };
+  /** A subject's new state, or the published keys, which are read when the change is told. */
+  | { readonly kind: "sandbox" | "user" | "signing_keys"; readonly subject: string; readonly expiresAtMs: number };
 
 /** A change with its place in the log. */
 export type TrustEvent = TrustChange & { readonly sequence: bigint };

@@ -3,14 +3,15 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { formatJwks } from "@sandgate/identity";
+import { createKeyPair } from "@sandgate/pki";
 import { createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type JwksServer, JwksServerError, startJwksServer } from "./jwks-server.ts";
-import { loadSigningKeys, type SigningKeys } from "./signing-keys.ts";
 
+const jwksJson = formatJwks([createKeyPair().publicKey]);
 let directory: string;
 let pki: DevelopmentPki;
-let keys: SigningKeys;
 let server: JwksServer;
 
 const startAt = (address: string) =>
@@ -18,7 +19,7 @@ const startAt = (address: string) =>
     address,
     ...pki.services.auth,
     trustDomain: "sandgate.test",
-    jwksJson: () => keys.jwksJson,
+    jwksJson: () => jwksJson,
     onFault: (fault) => {
       throw fault;
     },
@@ -31,7 +32,6 @@ beforeAll(async () => {
     trustDomain: "sandgate.test",
     operatorUserId: "0b8f8c0e-1111-4222-8333-444455556666",
   });
-  keys = await loadSigningKeys(join(directory, "keys"));
   server = await startAt("127.0.0.1:0");
 });
 afterAll(async () => {
@@ -58,7 +58,7 @@ describe("the key set server", () => {
   it("D-03 serves the public keys and nothing private", async () => {
     const { status, body } = await ask("/.well-known/jwks.json");
     expect(status).toBe(200);
-    expect(body).toBe(keys.jwksJson);
+    expect(body).toBe(jwksJson);
     expect(JSON.parse(body).keys.some((key: object) => "d" in key)).toBe(false);
   });
 

@@ -1,58 +1,146 @@
-import { generateKeyPairSync } from "node:crypto";
-import { chmod, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { AuditLog } from "@sandgate/audit";
+import { ConfigError } from "@sandgate/config";
 import { createKeySet } from "@sandgate/identity";
+import { createKeyPair, keyThumbprint } from "@sandgate/pki";
+import { createThrowAwayDatabase, type ThrowAwayDatabase } from "@sandgate/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loadSigningKeys, SigningKeysError } from "./signing-keys.ts";
+import { SigningKeysError } from "./key-sealer.ts";
+import { openSigningKeys } from "./signing-keys.ts";
+
+const actor = { principal: "spiffe://t/service/auth", peer: "none", organizationId: "" };
+const start = Date.parse("2026-03-01T12:00:00Z");
+const dayMs = 86_400_000;
 
 let directory: string;
+let database: ThrowAwayDatabase;
+let now: number;
 beforeEach(async () => {
+  now = start;
   directory = await mkdtemp(join(tmpdir(), "keys-"));
+  database = await createThrowAwayDatabase({ services: ["auth"] });
+  await database.migrate("auth", fileURLToPath(new URL("../../migrations", import.meta.url)));
 });
-afterEach(() => rm(directory, { recursive: true }));
+afterEach(async () => {
+  await database.drop();
+  await rm(directory, { recursive: true });
+});
 
-const kidsOf = (jwksJson: string) => JSON.parse(jwksJson).keys.map(({ kid }: { kid: string }) => kid);
+const open = async (over: { directory?: string; maxAgeMs?: number } = {}) => {
+  const pool = database.createPool("auth");
+  return openSigningKeys({
+    pool,
+    audit: new AuditLog({ database: pool, clock: () => now }),
+    directory: over.directory ?? directory,
+    rotation: { maxAgeMs: over.maxAgeMs ?? 0, publishMs: 600_000 },
+    clock: () => now,
+  });
+};
+const started = async (over: Parameters<typeof open>[0] = {}) => {
+  const keys = await open(over);
+  await keys.start(actor);
+  return keys;
+};
 
-describe("loadSigningKeys", () => {
-  it("G-07, D-12 makes keys that only their owner can read, once", async () => {
-    const first = await loadSigningKeys(directory);
-    expect(await readdir(directory)).toEqual(["eddsa.current.pem", "es256.current.pem"]);
-    for (const name of await readdir(directory)) expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
-    expect((await loadSigningKeys(directory)).jwksJson).toBe(first.jwksJson);
+describe("the signing keys", () => {
+  it("G-07, D-12 are sealed in the database with a file that only its owner can read", async () => {
+    const keys = await started();
+    expect(await readdir(directory)).toEqual(["sealing.key"]);
+    expect((await stat(join(directory, "sealing.key"))).mode & 0o777).toBe(0o600);
+    expect((await started()).jwksJson).toBe(keys.jwksJson);
+    expect(JSON.parse(keys.jwksJson).keys).toHaveLength(4);
+    // a private key in PKCS#8 begins with its version and its algorithm: 30 .. .. 02 01 00 30
+    for (const { sealedKey } of keys.records)
+      expect(Buffer.from(sealedKey ?? []).toString("hex")).not.toMatch(/020100300[05]|0201003013/);
   });
 
-  it("agrees on the first keys when replicas start together", async () => {
-    const replicas = await Promise.all(Array.from({ length: 6 }, () => loadSigningKeys(directory)));
+  it("G-08 are the same in replicas that start together", async () => {
+    const replicas = await Promise.all(Array.from({ length: 4 }, () => open()));
+    await Promise.all(replicas.map((keys) => keys.start(actor)));
+    for (const keys of replicas) await keys.load();
     expect(new Set(replicas.map(({ jwksJson }) => jwksJson)).size).toBe(1);
-    expect(await readdir(directory)).toHaveLength(2);
+    const [first, second] = replicas;
+    const token = await first?.current("EdDSA").sign("t", { a: 1 });
+    expect(await second?.current("EdDSA").sign("t", { a: 1 })).toBe(token);
   });
 
-  it("G-08 publishes the next and the previous key, and signs with the current one", async () => {
-    const before = await loadSigningKeys(directory);
-    await rename(join(directory, "es256.current.pem"), join(directory, "es256.previous.pem"));
-    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  it("G-08 rotate by age, stay published for as long as their tokens live, and end", async () => {
+    const keys = await started({ maxAgeMs: 30 * dayMs });
+    const first = keys.current("ES256").kid;
+    const maintain = async (day: number) => {
+      now = start + day * dayMs;
+      await keys.maintain(actor);
+      await keys.load();
+    };
+    await maintain(29);
+    expect(keys.current("ES256").kid).toBe(first);
+    await maintain(30);
+    expect(keys.current("ES256").kid).not.toBe(first);
+    expect(createKeySet(keys.jwksJson).find(first)?.algorithm).toBe("ES256");
+    expect(keys.find(first)).toBeDefined();
+    await maintain(31);
+    expect(createKeySet(keys.jwksJson).find(first)).toBeUndefined();
+    expect(keys.find(first)).toBeUndefined();
+    expect(JSON.parse(keys.jwksJson).keys).toHaveLength(4 + 1); // the EdDSA key's tokens live longer than a day
+    await maintain(31.1);
+    expect(JSON.parse(keys.jwksJson).keys).toHaveLength(4);
+  });
+
+  it("G-08 begin to sign by the clock, without anything being read", async () => {
+    const keys = await started();
+    const waiting = keys.records.find(
+      ({ algorithm, signsFromMs }) => algorithm === "EdDSA" && signsFromMs === undefined,
+    );
+    await keys.store.rotate({ algorithms: ["EdDSA"], minimumAgeMs: 0 }, now, actor);
+    await keys.load();
+    now += 599_999;
+    expect(keys.current("EdDSA").kid).not.toBe(waiting?.kid);
+    now += 1;
+    expect(keys.current("EdDSA").kid).toBe(waiting?.kid);
+  });
+
+  it("G-07 begin with the keys of the directory's files", async () => {
+    const { privateKey } = createKeyPair();
     const pem = privateKey.export({ type: "pkcs8", format: "pem" });
-    await writeFile(join(directory, "es256.next.pem"), pem, { mode: 0o600 });
-    const after = await loadSigningKeys(directory);
-    expect(kidsOf(after.jwksJson)).toHaveLength(4);
-    expect(after.current("ES256").kid).not.toBe(before.current("ES256").kid);
-    expect(after.find(before.current("ES256").kid)).toBeDefined();
-    expect(createKeySet(after.jwksJson).find(before.current("ES256").kid)?.algorithm).toBe("ES256");
+    await writeFile(join(directory, "egress-signing.pem"), pem, { mode: 0o600 });
+    expect((await started()).current("ES256").kid).toBe(keyThumbprint(privateKey));
+  });
+});
+
+describe("a key directory is refused", () => {
+  it.each<[string, (file: string) => Promise<void>]>([
+    ["whose sealing key others can read", (file) => chmod(file, 0o644)],
+    ["whose sealing key is none", (file) => writeFile(file, "short")],
+    ["whose sealing key is another", (file) => writeFile(file, Buffer.alloc(32, 7).toString("base64url"))],
+    ["whose sealing key is gone", (file) => unlink(file)],
+  ])("%s, by the name of the file", async (_name, spoil) => {
+    await started();
+    const file = join(directory, "sealing.key");
+    await spoil(file);
+    const fault: unknown = await started().catch((thrown: unknown) => thrown);
+    expect(fault instanceof SigningKeysError || fault instanceof ConfigError).toBe(true);
+    expect(String(fault)).toContain(file);
+    expect(fault).toHaveProperty("exitCode", 2);
   });
 
-  it.each<[string, (file: string) => Promise<void>]>([
-    ["that others can read", (file) => chmod(file, 0o644)],
-    ["that is no key", (file) => writeFile(file, "no key", { mode: 0o600 })],
-    [
-      "of another algorithm",
-      async (file) => writeFile(file, await readFile(file.replace("eddsa", "es256")), { mode: 0o600 }),
-    ],
-  ])("refuses a file %s and names it", async (_name, spoil) => {
-    await loadSigningKeys(directory);
-    const file = join(directory, "eddsa.current.pem");
-    await spoil(file);
-    await expect(loadSigningKeys(directory)).rejects.toThrow(SigningKeysError);
-    await expect(loadSigningKeys(directory)).rejects.toThrow(file);
+  it("D-12 of another replica that made a sealing key of its own", async () => {
+    await started();
+    const other = await mkdtemp(join(tmpdir(), "keys-"));
+    await expect(started({ directory: other })).rejects.toThrow(SigningKeysError);
+    expect(await readdir(other)).toEqual([]);
+    await rm(other, { recursive: true });
+  });
+
+  it.each<[string, string | Promise<string>]>([
+    ["no key", "no key"],
+    ["a key of another algorithm", createKeyPair().privateKey.export({ type: "pkcs8", format: "pem" }).toString()],
+  ])("whose first key is %s", async (_name, text) => {
+    const file = join(directory, "signing.pem");
+    await writeFile(file, await text, { mode: 0o600 });
+    await expect(started()).rejects.toThrow(file);
+    expect(await readFile(file, "utf8")).toBe(text);
   });
 });

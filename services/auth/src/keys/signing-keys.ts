@@ -1,97 +1,201 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
-import { chmod, link, mkdir, readFile, stat, unlink, writeFile } from "node:fs/promises";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { createTokenSigner, formatJwks, type TokenAlgorithm, type TokenSigner } from "@sandgate/identity";
+import type { AuditLog } from "@sandgate/audit";
+import { readSecretFile } from "@sandgate/config";
+import { createTokenSigner, formatJwks, type TokenAlgorithm, type TokenSigner, tokenRules } from "@sandgate/identity";
+import type { Pool } from "@sandgate/postgres";
+import { currentKey, isPublished, type SigningKeyRecord } from "../domain/signing-key.ts";
+import { hasSigningKeys, PostgresSigningKeyStore } from "../store/postgres-signing-key-store.ts";
+import type { KeyActor, NewSigningKey, SigningKeyStore } from "../store/signing-key-store.ts";
+import { type KeySealer, loadKeySealer, SigningKeysError } from "./key-sealer.ts";
 
-/** A key directory that cannot be used; programs print it and exit with 2. */
-export class SigningKeysError extends Error {
-  override readonly name = "SigningKeysError";
-  readonly exitCode = 2;
-}
+/** Replicas whose clocks differ, and what was under way when a key stopped signing. */
+const ALLOWANCE_MS = 5 * 60_000;
 
 /** The keys that our tokens are signed with. */
 export interface SigningKeys {
   /** What new tokens of an algorithm are signed with. */
   current(algorithm: TokenAlgorithm): TokenSigner;
-  /** A signer that we hold, by kid: the current one, the next or the previous. */
+  /** A signer that we hold, by kid: the current one, the next or a previous one. */
   find(kid: string): TokenSigner | undefined;
-  /** The public keys of all slots, as a JWK set. */
+  /** The published public keys, as a JWK set. */
   readonly jwksJson: string;
 }
 
-const algorithms: readonly TokenAlgorithm[] = ["EdDSA", "ES256"];
-const slots = ["current", "next", "previous"] as const;
+/** The algorithms that we sign with, and the files that their first keys may come in. */
+const firstKeyFiles: Readonly<Record<TokenAlgorithm, string>> = {
+  EdDSA: "signing.pem",
+  ES256: "egress-signing.pem",
+};
+
+/** The algorithms that we sign with. */
+export const signingAlgorithms = Object.keys(firstKeyFiles) as readonly TokenAlgorithm[]; // the record above has exactly these keys
+
+/** How signing keys change with time. */
+export interface KeyRotation {
+  /** A new key signs after so long; 0: only when an operator says so. */
+  readonly maxAgeMs: number;
+  /** A key is published at least so long before it signs. */
+  readonly publishMs: number;
+}
 
 /**
- * Loads the signing keys of a directory, and makes those that tokens are signed with if they are not there yet. Files, PKCS#8 PEM,
- * mode 0600: `eddsa.current.pem`, `es256.current.pem`, and where they exist `<algorithm>.next.pem`, published but not signed with,
- * and `<algorithm>.previous.pem`, signed with no more. Replicas that share a directory and start together agree on the first key.
- * Throws SigningKeysError for a file that others can read, or that is not a private key of its algorithm.
+ * The signing keys as this replica knows them: read from the store when it starts, and whenever the change log of trust says that they
+ * have changed. Which of them signs follows from the clock.
  */
-export async function loadSigningKeys(directory: string): Promise<SigningKeys> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const current = new Map<TokenAlgorithm, TokenSigner>();
-  const signers = new Map<string, TokenSigner>();
-  const publicKeys: KeyObject[] = [];
-  for (const algorithm of algorithms)
-    for (const slot of slots) {
-      const file = join(directory, `${algorithm.toLowerCase()}.${slot}.pem`);
-      const key = (await readKey(file, algorithm)) ?? (slot === "current" ? await makeKey(file, algorithm) : undefined);
-      if (key === undefined) continue;
-      const signer = createTokenSigner(key);
-      if (slot === "current") current.set(algorithm, signer);
-      if (signers.has(signer.kid)) throw new SigningKeysError(`${file}: the same key as in another file`);
-      signers.set(signer.kid, signer);
-      publicKeys.push(createPublicKey(key));
+export class SigningKeyRing implements SigningKeys {
+  readonly store: SigningKeyStore;
+  readonly #directory: string;
+  readonly #sealer: KeySealer;
+  readonly #maxAgeMs: number;
+  readonly #clock: () => number;
+  #records: readonly SigningKeyRecord[] = [];
+  #signers = new Map<string, TokenSigner>();
+  #jwksJson = formatJwks([]);
+  #loading: Promise<void> = Promise.resolve();
+
+  constructor(deps: {
+    readonly store: SigningKeyStore;
+    readonly directory: string;
+    readonly sealer: KeySealer;
+    readonly maxAgeMs: number;
+    readonly clock: () => number;
+  }) {
+    this.store = deps.store;
+    this.#directory = deps.directory;
+    this.#sealer = deps.sealer;
+    this.#maxAgeMs = deps.maxAgeMs;
+    this.#clock = deps.clock;
+  }
+
+  get jwksJson(): string {
+    return this.#jwksJson;
+  }
+
+  /** Every key that there is or was. */
+  get records(): readonly SigningKeyRecord[] {
+    return this.#records;
+  }
+
+  current(algorithm: TokenAlgorithm): TokenSigner {
+    const record = currentKey(this.#records, algorithm, this.#clock());
+    const signer = record && this.#signers.get(record.kid);
+    if (signer === undefined) throw new TypeError("no key for this algorithm");
+    return signer;
+  }
+
+  find(kid: string): TokenSigner | undefined {
+    return this.#signers.get(kid);
+  }
+
+  /**
+   * Sees to it that there are keys, and reads them. The first key of an algorithm is that of the directory's file (`signing.pem` for EdDSA,
+   * `egress-signing.pem` for ES256: PKCS#8, mode 0600), where there is one. Throws SigningKeysError for a file or a sealed key that is none.
+   */
+  async start(actor: KeyActor): Promise<void> {
+    await this.store.ensure(
+      signingAlgorithms.map((algorithm) => ({ algorithm, first: this.#readFirst(algorithm) })),
+      this.#clock(),
+      actor,
+    );
+    await this.load();
+  }
+
+  /** Reads the keys again. What is known afterwards is at least what the store had when it was called. */
+  load(): Promise<void> {
+    const loading = this.#loading.then(() => this.#read()); // one after the other: an older reading must not come last
+    this.#loading = loading.catch(() => undefined);
+    return loading;
+  }
+
+  async #read(): Promise<void> {
+    const records = await this.store.list();
+    const published = records.filter(isPublished);
+    const signers = new Map<string, TokenSigner>();
+    for (const { kid, sealedKey } of published) {
+      if (sealedKey === undefined) continue;
+      signers.set(kid, this.#signers.get(kid) ?? createTokenSigner(this.#sealer.open(kid, sealedKey)));
     }
+    this.#jwksJson = formatJwks(
+      published.map(({ publicKeyDer }) =>
+        createPublicKey({ key: Buffer.from(publicKeyDer), format: "der", type: "spki" }),
+      ),
+    );
+    this.#signers = signers;
+    this.#records = records;
+  }
+
+  /** What time asks for: rotates keys that have signed for long enough, and retires those of which nothing can be valid. */
+  async maintain(actor: KeyActor): Promise<void> {
+    const now = this.#clock();
+    if (this.#maxAgeMs > 0)
+      await this.store.rotate({ algorithms: signingAlgorithms, minimumAgeMs: this.#maxAgeMs }, now, actor);
+    await this.store.retire(now, actor);
+  }
+
+  #readFirst(algorithm: TokenAlgorithm): NewSigningKey | undefined {
+    const file = join(this.#directory, firstKeyFiles[algorithm]);
+    if (!existsSync(file)) return undefined;
+    const pem = readSecretFile(file).reveal();
+    try {
+      const key = sealKey(this.#sealer, createPrivateKey(pem));
+      if (key.algorithm === algorithm) return key;
+    } catch (cause) {
+      throw new SigningKeysError(`${file}: not a private key that can sign tokens`, { cause });
+    }
+    throw new SigningKeysError(`${file}: not a private key for ${algorithm}`);
+  }
+}
+
+/**
+ * The signing keys of a database, sealed with the key of a directory, which is made with it. `start` must have run before they are used.
+ * Throws SigningKeysError or ConfigError for a directory that cannot be used.
+ */
+export async function openSigningKeys(options: {
+  readonly pool: Pool;
+  readonly audit: Pick<AuditLog, "append">;
+  readonly directory: string;
+  readonly rotation: KeyRotation;
+  readonly aroundStore?: ((store: SigningKeyStore) => SigningKeyStore) | undefined;
+  readonly clock: () => number;
+}): Promise<SigningKeyRing> {
+  const { pool, audit, directory, rotation, clock } = options;
+  const sealer = await loadKeySealer(directory, { mayMake: !(await hasSigningKeys(pool)) });
+  const own = new PostgresSigningKeyStore({
+    pool,
+    audit,
+    newKey: (algorithm) => sealKey(sealer, newPrivateKey(algorithm)),
+    publishMs: rotation.publishMs,
+    longestLifeMs,
+  });
+  const store = options.aroundStore?.(own) ?? own;
+  return new SigningKeyRing({ store, directory, sealer, maxAgeMs: rotation.maxAgeMs, clock });
+}
+
+/** No token of the algorithm is accepted for longer after it was signed. */
+function longestLifeMs(algorithm: string): number {
+  const rules = Object.values(tokenRules).filter((rule) => rule.algorithm === algorithm);
+  return Math.max(...rules.map(({ maxLifeMs }) => maxLifeMs)) + ALLOWANCE_MS;
+}
+
+function newPrivateKey(algorithm: string): KeyObject {
+  switch (algorithm) {
+    case "EdDSA":
+      return generateKeyPairSync("ed25519").privateKey;
+    case "ES256":
+      return generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+    default:
+      throw new TypeError("an algorithm that we do not sign with");
+  }
+}
+
+function sealKey(sealer: KeySealer, privateKey: KeyObject): NewSigningKey {
+  const { kid, algorithm } = createTokenSigner(privateKey);
   return {
-    current: (algorithm) => {
-      const signer = current.get(algorithm);
-      if (signer === undefined) throw new TypeError("no key for this algorithm");
-      return signer;
-    },
-    find: (kid) => signers.get(kid),
-    jwksJson: formatJwks(publicKeys),
+    kid,
+    algorithm,
+    publicKeyDer: createPublicKey(privateKey).export({ format: "der", type: "spki" }),
+    sealedKey: sealer.seal(kid, privateKey),
   };
-}
-
-async function readKey(file: string, algorithm: TokenAlgorithm): Promise<KeyObject | undefined> {
-  let pem: string;
-  try {
-    const { mode } = await stat(file);
-    if ((mode & 0o077) !== 0) throw new SigningKeysError(`${file}: others can read it: use mode 0600`);
-    pem = await readFile(file, "utf8");
-  } catch (cause) {
-    if (cause instanceof SigningKeysError) throw cause;
-    if (codeOf(cause) === "ENOENT") return undefined;
-    throw new SigningKeysError(`${file}: cannot be read`, { cause });
-  }
-  try {
-    const key = createPrivateKey(pem);
-    if (createTokenSigner(key).algorithm === algorithm) return key;
-  } catch (cause) {
-    throw new SigningKeysError(`${file}: not a private key that can sign tokens`, { cause });
-  }
-  throw new SigningKeysError(`${file}: not a private key for ${algorithm}`);
-}
-
-/** Writes a new key whole under another name and links it: whoever links first has made it, everybody else reads that one. */
-async function makeKey(file: string, algorithm: TokenAlgorithm): Promise<KeyObject | undefined> {
-  const { privateKey } =
-    algorithm === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const temporary = `${file}.${randomUUID()}`;
-  try {
-    await writeFile(temporary, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flag: "wx" });
-    await chmod(temporary, 0o600);
-    await link(temporary, file);
-  } catch (cause) {
-    if (codeOf(cause) !== "EEXIST") throw new SigningKeysError(`${file}: cannot be written`, { cause });
-  } finally {
-    await unlink(temporary).catch(() => undefined);
-  }
-  return readKey(file, algorithm);
-}
-
-function codeOf(cause: unknown): unknown {
-  return cause instanceof Error && "code" in cause ? cause.code : undefined;
 }

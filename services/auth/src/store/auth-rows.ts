@@ -123,7 +123,7 @@ export function toSessionRecord(row: SessionRow): SessionRecord {
 /** A row of `trust_events`. */
 export interface TrustEventRow {
   readonly sequence: bigint;
-  readonly kind: "revocation" | "sandbox" | "user";
+  readonly kind: TrustEvent["kind"];
   readonly revocation_kind: number;
   readonly subject: string;
   readonly issued_before: Date | null;

@@ -40,7 +40,7 @@ beforeEach(() => {
   faults = 0;
   now = 0;
   stop = new AbortController();
-  feed = new TrustFeed({ store: log, jwksJson: () => '{"keys":[]}', clock: () => now, onFault: () => faults++ });
+  feed = new TrustFeed({ store: log, loadKeys: async () => '{"keys":[]}', clock: () => now, onFault: () => faults++ });
 });
 afterEach(async () => {
   stop.abort();

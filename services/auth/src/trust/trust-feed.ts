@@ -30,7 +30,7 @@ interface Subscriber {
  */
 export class TrustFeed {
   readonly #store: Pick<AuthStore, "openTrust" | "readTrust" | "findSandbox" | "findUser">;
-  readonly #jwksJson: () => string;
+  readonly #loadKeys: () => Promise<string>;
   readonly #clock: () => number;
   readonly #onFault: (fault: unknown) => void;
   readonly #subscribers = new Set<Subscriber>();
@@ -44,14 +44,14 @@ export class TrustFeed {
 
   constructor(deps: {
     readonly store: Pick<AuthStore, "openTrust" | "readTrust" | "findSandbox" | "findUser">;
-    /** The public keys, as a JWK set. */
-    readonly jwksJson: () => string;
+    /** The published keys as they are now, as a JWK set. */
+    readonly loadKeys: () => Promise<string>;
     readonly clock: () => number;
     /** Told that the log could not be read. */
     readonly onFault: (fault: unknown) => void;
   }) {
     this.#store = deps.store;
-    this.#jwksJson = deps.jwksJson;
+    this.#loadKeys = deps.loadKeys;
     this.#clock = deps.clock;
     this.#onFault = deps.onFault;
   }
@@ -147,25 +147,19 @@ export class TrustFeed {
   async #open(afterSequence: bigint): Promise<{ sequence: bigint; responses: readonly WatchTrustResponse[] }> {
     try {
       const opening = await this.#store.openTrust(afterSequence, this.#clock());
+      // behind the log: a change of the keys up to this sequence is not told again
+      const jwksJson = await this.#loadKeys();
       if (opening.kind === "snapshot")
-        return { sequence: opening.sequence, responses: [this.#snapshot(opening.sequence, opening.revocations)] };
+        return { sequence: opening.sequence, responses: [snapshot(opening.sequence, opening.revocations, jwksJson)] };
       const keys = create(WatchTrustResponseSchema, {
         sequence: opening.sequence,
-        change: { case: "signingKeys", value: create(SigningKeysSchema, { jwksJson: this.#jwksJson() }) },
+        change: { case: "signingKeys", value: create(SigningKeysSchema, { jwksJson }) },
       });
       const responses = await Promise.all(opening.events.map((event) => this.#describe(event)));
       return { sequence: opening.sequence, responses: [...responses, keys] };
     } catch (cause) {
       throw new ServiceError("UNAVAILABLE", "the change log of trust cannot be read", {}, { cause });
     }
-  }
-
-  #snapshot(sequence: bigint, revocations: readonly TrustEvent[]): WatchTrustResponse {
-    const value = create(TrustSnapshotSchema, {
-      signingKeys: { jwksJson: this.#jwksJson() },
-      revocations: revocations.flatMap((event) => (event.kind === "revocation" ? [toRevocation(event)] : [])),
-    });
-    return create(WatchTrustResponseSchema, { sequence, change: { case: "snapshot", value } });
   }
 
   async #describe(event: TrustEvent): Promise<WatchTrustResponse> {
@@ -187,6 +181,8 @@ export class TrustFeed {
         if (value === undefined) throw new Error("a user of the change log is not in the register");
         return { case: "user", value };
       }
+      case "signing_keys":
+        return { case: "signingKeys", value: create(SigningKeysSchema, { jwksJson: await this.#loadKeys() }) };
     }
   }
 
@@ -221,6 +217,14 @@ export class TrustFeed {
 function end(subscriber: Subscriber, fault: string): void {
   subscriber.fault = fault;
   subscriber.wake();
+}
+
+function snapshot(sequence: bigint, revocations: readonly TrustEvent[], jwksJson: string): WatchTrustResponse {
+  const value = create(TrustSnapshotSchema, {
+    signingKeys: { jwksJson },
+    revocations: revocations.flatMap((event) => (event.kind === "revocation" ? [toRevocation(event)] : [])),
+  });
+  return create(WatchTrustResponseSchema, { sequence, change: { case: "snapshot", value } });
 }
 
 function heartbeat(sequence: bigint): WatchTrustResponse {

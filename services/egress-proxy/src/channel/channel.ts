@@ -1,10 +1,10 @@
 import { chmod, lstat, unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
-import type { EgressClaims, TrustState } from "@sandgate/identity";
+import type { TrustState } from "@sandgate/identity";
 import { type CompiledPolicy, decide, parseAddress, vetAddress } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
 import type { Dialer } from "../decision/dialer.ts";
-import type { Gatekeeper } from "../decision/gatekeeper.ts";
+import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
 import type { PolicyTable } from "../decision/policy-table.ts";
 import { Refusal } from "../decision/refusal.ts";
 import type { Limits } from "../limits.ts";
@@ -142,8 +142,10 @@ export class Channel {
       recheck: (exchange) => {
         if (!isStillAllowed(policies.find(this.sandboxId)?.compiled, exchange)) exchange.cut("policy_changed");
       },
-      bind: (exchange, claims: EgressClaims) =>
-        trust.watch([`sandbox:${claims.sandboxId}`, `token:${claims.tokenId}`], () => exchange.cut("token_revoked")),
+      bind: (exchange, claims: EgressIdentity) =>
+        trust.watch([`sandbox:${claims.sandboxId}`, `token:${claims.tokenId}`, `key:${claims.keyId}`], () =>
+          exchange.cut("token_revoked"),
+        ),
       countFailedToken: () => {
         if (this.#failures.second !== secondNow()) this.#failures = { second: secondNow(), count: 0 };
         this.#failures.count++;

@@ -1,9 +1,8 @@
 import type { Socket } from "node:net";
-import type { EgressClaims } from "@sandgate/identity";
 import type { Authority, Host } from "@sandgate/policy";
 import { parseHostName } from "@sandgate/policy";
 import type { Dialer, Dialled } from "../decision/dialer.ts";
-import type { Gatekeeper } from "../decision/gatekeeper.ts";
+import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
 import { Refusal } from "../decision/refusal.ts";
 import { HeadScanner } from "../http/head-scanner.ts";
 import { type ProxyRequest, parseRequest } from "../http/request.ts";
@@ -29,7 +28,7 @@ export interface ConnectionContext {
   /** Cuts an exchange that the sandbox's policy, as it is now, does not allow. */
   recheck(exchange: Exchange): void;
   /** Ties an exchange to the credentials it rests on: it is cut when they are revoked. Answers how to untie it. */
-  bind(exchange: Exchange, claims: EgressClaims): () => void;
+  bind(exchange: Exchange, claims: EgressIdentity): () => void;
   /** Told of every token that did not verify; throws a Refusal when there are too many. */
   countFailedToken(): void;
   /** Throws a Refusal while too many tokens have failed. */
@@ -41,7 +40,7 @@ export interface ConnectionContext {
 /** A CONNECT to a port that speaks plain HTTP, whose requests are decided one by one. */
 interface OpenTunnel {
   readonly authority: Authority;
-  readonly claims: EgressClaims;
+  readonly claims: EgressIdentity;
   /** Dialled for the first request. */
   first: Dialled | undefined;
 }
@@ -159,7 +158,7 @@ async function serveRequest(
   }
 }
 
-async function authenticate(context: ConnectionContext, request: ProxyRequest): Promise<EgressClaims> {
+async function authenticate(context: ConnectionContext, request: ProxyRequest): Promise<EgressIdentity> {
   context.requireTokenBudget();
   try {
     return await context.gatekeeper.authenticate(context.sandboxId, request.fields);
@@ -175,7 +174,7 @@ async function serveConnect(
   reader: SocketReader,
   exchange: Exchange,
   request: ProxyRequest,
-  claims: EgressClaims,
+  claims: EgressIdentity,
   dialled: Dialled,
 ): Promise<boolean> {
   const { limits } = context;

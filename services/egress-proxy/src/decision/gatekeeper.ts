@@ -6,6 +6,9 @@ import type { PolicyTable } from "./policy-table.ts";
 import { readProxyCredentials } from "./proxy-credentials.ts";
 import { Refusal } from "./refusal.ts";
 
+/** Who asks: what the token says, and the kid of the key that signed it. */
+export type EgressIdentity = EgressClaims & { readonly keyId: string };
+
 /** Why a destination is allowed. */
 export interface Permission {
   readonly name: string;
@@ -14,7 +17,7 @@ export interface Permission {
 }
 
 /** What the gatekeeper asks of the trust feed. */
-export type Trust = Pick<TrustState, "isCurrent" | "isTokenRevoked" | "isIncarnationRevoked" | "find">;
+export type Trust = Pick<TrustState, "isCurrent" | "isTokenRevoked" | "isIncarnationRevoked" | "isKeyRevoked" | "find">;
 
 const denials: Readonly<Record<PolicyDenial, string>> = {
   host_not_allowed: "the sandbox's policy does not allow this host",
@@ -58,7 +61,7 @@ export class Gatekeeper {
    * The claims of the token that came over a sandbox's channel. Throws a Refusal: 407 for a token that is missing or not
    * accepted, 403 for one of another sandbox, 503 where nothing can be trusted at the moment.
    */
-  async authenticate(sandboxId: string, fields: HeaderFields): Promise<EgressClaims> {
+  async authenticate(sandboxId: string, fields: HeaderFields): Promise<EgressIdentity> {
     this.#requireTrust();
     const { token, userSandboxId } = readProxyCredentials(fields);
     const verification = await this.#tokens.verify(token, undefined);
@@ -66,7 +69,7 @@ export class Gatekeeper {
       throw Refusal.unauthenticated("token_expired", "the egress token has expired");
     if (verification.outcome !== "verified")
       throw Refusal.unauthenticated("token_invalid", "the egress token is not valid here");
-    const { claims } = verification;
+    const claims = { ...verification.claims, keyId: verification.keyId };
     if (claims.sandboxId !== sandboxId || (userSandboxId !== undefined && userSandboxId !== claims.sandboxId))
       throw Refusal.denied("binding_mismatch", "the token belongs to another sandbox than this channel");
     this.requireStanding(claims);
@@ -78,9 +81,13 @@ export class Gatekeeper {
   }
 
   /** Throws a Refusal where claims that were verified have been revoked since. */
-  requireStanding({ tokenId, sandboxId, incarnation }: EgressClaims): void {
+  requireStanding({ tokenId, keyId, sandboxId, incarnation }: EgressIdentity): void {
     this.#requireTrust();
-    if (this.#trust.isTokenRevoked(tokenId) || this.#trust.isIncarnationRevoked(sandboxId, incarnation))
+    if (
+      this.#trust.isTokenRevoked(tokenId) ||
+      this.#trust.isIncarnationRevoked(sandboxId, incarnation) ||
+      this.#trust.isKeyRevoked(keyId)
+    )
       throw Refusal.unauthenticated("token_revoked", "the egress token, or its sandbox, was revoked");
   }
 
