@@ -46,11 +46,6 @@ export async function loadKeySealer(directory: string, options: { readonly mayMa
   return createKeySealer(made, file);
 }
 
-/** A new sealing key, as its file holds it. */
-export function newSealingKey(): string {
-  return `${randomBytes(32).toString("base64url")}\n`;
-}
-
 function createKeySealer(key: Buffer, file: string): KeySealer {
   return {
     seal: (kid, privateKey) => {
@@ -89,7 +84,7 @@ async function makeKeyFile(directory: string, file: string): Promise<void> {
   const temporary = `${file}.${randomUUID()}`;
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    await writeFile(temporary, newSealingKey(), { mode: 0o600, flag: "wx" });
+    await writeFile(temporary, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
     await link(temporary, file);
   } catch (cause) {
     if (!(cause instanceof Error && "code" in cause && cause.code === "EEXIST"))
