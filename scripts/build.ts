@@ -50,11 +50,13 @@ export async function buildPrograms(root: string): Promise<BuildOutcome> {
   // Together the services are built several times faster than one by one; but together they also fail.
   const groups = [names.filter((name) => name !== commandLine), names.filter((name) => name === commandLine)];
   const attempts = groups.map(async (group) => {
-    const files = await bundle(root, group, "silent");
+    const bundled = (names: readonly string[], logLevel: "silent" | "warning") => {
+      const entries = Object.fromEntries(names.map((name) => [name, programs[name] ?? ""]));
+      return bundle({ root, entries, splitting: names.includes(commandLine), logLevel });
+    };
+    const files = await bundled(group, "silent");
     if (files !== undefined) return [{ names: group, files }];
-    return await Promise.all(
-      group.map(async (name) => ({ names: [name], files: await bundle(root, [name], "warning") })),
-    );
+    return await Promise.all(group.map(async (name) => ({ names: [name], files: await bundled([name], "warning") })));
   });
   const results = (await Promise.all(attempts)).flat();
   const failed = results.filter((result) => result.files === undefined).flatMap((result) => result.names);
@@ -63,17 +65,30 @@ export async function buildPrograms(root: string): Promise<BuildOutcome> {
   return { built: names.filter((name) => !failed.includes(name)), failed };
 }
 
-/** The files of some programs by their paths in dist; undefined if one cannot be built. */
-async function bundle(
+/** Bundles programs, by the names of their bundles, of the repository at `root` into a folder. Throws when one cannot be built. */
+export async function bundleInto(
+  folder: string,
   root: string,
-  names: readonly string[],
-  logLevel: "silent" | "warning",
-): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  entries: Readonly<Record<string, string>>,
+): Promise<void> {
+  const files = await bundle({ root, entries, logLevel: "warning" });
+  if (files === undefined) throw new Error("a program cannot be built");
+  synchronize(folder, files, { removeOthers: false });
+}
+
+/** The files of some programs by their paths in the folder of bundles; undefined if one cannot be built. */
+async function bundle(options: {
+  readonly root: string;
+  readonly entries: Readonly<Record<string, string>>;
+  readonly splitting?: boolean;
+  readonly logLevel: "silent" | "warning";
+}): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  const { root, entries } = options;
   const dist = join(root, "dist");
   const files = new Map<string, Uint8Array>();
   const result = await build({
     absWorkingDir: root,
-    entryPoints: names.map((name) => ({ out: name, in: programs[name] ?? "" })),
+    entryPoints: Object.entries(entries).map(([name, entry]) => ({ out: name, in: entry })),
     outdir: dist,
     outExtension: { ".js": ".mjs" },
     bundle: true,
@@ -82,7 +97,7 @@ async function bundle(
     target: "node24",
     format: "esm",
     // Of the command line, only what a command needs is loaded.
-    splitting: names.includes(commandLine),
+    splitting: options.splitting ?? false,
     chunkNames: `${commandLine}-[hash]`,
     minifySyntax: true,
     legalComments: "eof",
@@ -90,7 +105,7 @@ async function bundle(
     sourcesContent: false,
     banner: { js: banner },
     external: ["pg-native", "./pty.node"],
-    logLevel,
+    logLevel: options.logLevel,
     plugins: [shippedFiles({ root, dist, files }), terminalBinary({ root, files })],
   }).catch((failure: unknown) => {
     if (failure instanceof Error && "errors" in failure) return undefined; // esbuild's own; it prints them

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
+import { hireJanitor, type Janitor } from "./janitor.fixture.ts";
 
 const command = resolve(import.meta.dirname, "../../services/cli/bin/sandgate");
 
@@ -15,12 +16,14 @@ export interface Outcome {
 /** A suite in a directory of its own, as a user has it. Nothing runs in it at first. */
 export class SuiteDirectory {
   readonly path: string;
+  readonly #janitor: Janitor;
   readonly #running = new Set<ChildProcess>();
 
   constructor() {
     // short: Unix sockets lie below it; passable: as root, sandboxes have uids of their own
     this.path = mkdtempSync("/tmp/sge-");
     chmodSync(this.path, 0o711);
+    this.#janitor = hireJanitor(this.path);
   }
 
   /** Runs a command to its end. */
@@ -79,7 +82,7 @@ export class SuiteDirectory {
   /** Every process of the machine whose command line or environment names this directory. */
   processes(): readonly string[] {
     return readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+      .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid && Number(name) !== this.#janitor.pid)
       .flatMap((name) => {
         try {
           const words = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ");
@@ -94,7 +97,7 @@ export class SuiteDirectory {
   async remove(): Promise<void> {
     for (const child of this.#running) child.kill("SIGKILL");
     await this.sandgate(["down", "--yes"]);
-    rmSync(this.path, { recursive: true, force: true });
+    await this.#janitor.finish();
   }
 }
 

@@ -1,14 +1,15 @@
-import { appendFileSync, existsSync } from "node:fs";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 
-/** Where a process is to die. */
-export interface CrashPlan {
+/** How a test and the processes that are to die tell each other. */
+export interface CrashFiles {
   /** Every point that is reached is written here, one a line. */
   readonly recordFile: string;
-  /** Points count from the moment on when this file exists. */
+  /** Points count while this file exists. At the one that it names the process dies; after that it names none. */
   readonly armFile: string;
-  /** Such as `store.create:after`; undefined: nowhere. */
-  readonly killAt?: string;
 }
+
+/** Told of every point that is reached. Does not return from the one at which the process is to die. */
+export type ReachCrashPoint = (point: string) => void;
 
 /** Which methods of an object have crash points, and what they are called. */
 export interface CrashPointOptions {
@@ -16,25 +17,50 @@ export interface CrashPointOptions {
   readonly harmless: readonly string[];
   /** Tells calls of one method apart that do different things. */
   readonly label?: (method: string, args: readonly unknown[]) => string | undefined;
+  /** Names a message of a stream, sent or received, that has points of its own; undefined for those that have none. */
+  readonly message?: (method: string, message: unknown) => string | undefined;
+}
+
+/** Ends this process as `kill -9` does, at this very place. */
+export function dieHere(): never {
+  process.kill(process.pid, "SIGKILL");
+  for (;;); // the signal is on its way: nothing more may happen
+}
+
+/** Has this process die where the files say. */
+export function followCrashFiles({ recordFile, armFile }: CrashFiles): ReachCrashPoint {
+  return (point) => {
+    const killAt = readIfThere(armFile);
+    if (killAt === undefined) return;
+    appendFileSync(recordFile, `${point}\n`);
+    if (point !== killAt) return;
+    writeFileSync(armFile, ""); // whoever is started in its place lives
+    dieHere();
+  };
 }
 
 /**
- * Wraps an object so that the process can be killed (SIGKILL, by itself) before and after each call of its methods. `name` begins
- * the points' names: `<name>.<method>:before`, or `<name>.<method>(<label>):after`.
+ * Wraps an object so that `reach` is told before and after each call of its methods. `name` begins the points' names:
+ * `<name>.<method>:before`, or `<name>.<method>(<label>):after`. Of a call that answers a stream there is no `after`; with
+ * `options.message` its messages have points: before one is handed on, and after it was dealt with.
  */
 export function withCrashPoints<T extends object>(
   name: string,
   target: T,
-  plan: CrashPlan,
+  reach: ReachCrashPoint,
   options: CrashPointOptions,
 ): T {
-  const reach = (point: string): void => {
-    if (!existsSync(plan.armFile)) return;
-    appendFileSync(plan.recordFile, `${point}\n`);
-    if (point !== plan.killAt) return;
-    process.kill(process.pid, "SIGKILL");
-    for (;;); // the signal is on its way: nothing more may happen
-  };
+  async function* watch(method: string, messages: AsyncIterable<unknown>): AsyncGenerator {
+    for await (const message of messages) {
+      const label = options.message?.(method, message);
+      if (label !== undefined) reach(`${name}.${method}(${label}):before`);
+      try {
+        yield message;
+      } finally {
+        if (label !== undefined) reach(`${name}.${method}(${label}):after`); // also where it was the last that is wanted
+      }
+    }
+  }
   return new Proxy(target, {
     get(_, property) {
       const member: unknown = Reflect.get(target, property, target);
@@ -44,7 +70,9 @@ export function withCrashPoints<T extends object>(
         const label = options.label?.(property, args);
         const point = `${name}.${property}${label === undefined ? "" : `(${label})`}`;
         reach(`${point}:before`);
-        const result: unknown = member.apply(target, args);
+        const given = args.map((value) => (isStream(value) ? watch(property, value) : value));
+        const result: unknown = member.apply(target, given);
+        if (isStream(result)) return watch(property, result);
         if (!(result instanceof Promise)) {
           reach(`${point}:after`);
           return result;
@@ -66,4 +94,17 @@ export function crashPointMethods(prototype: object, options: CrashPointOptions)
       return typeof value === "function" && property !== "constructor" && !options.harmless.includes(property);
     })
     .sort();
+}
+
+function isStream(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
 }

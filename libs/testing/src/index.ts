@@ -1,5 +1,13 @@
 export { type BuiltSupervisor, buildSupervisor } from "./build-supervisor.ts";
-export { type CrashPlan, type CrashPointOptions, crashPointMethods, withCrashPoints } from "./crash-points.ts";
+export {
+  type CrashFiles,
+  type CrashPointOptions,
+  crashPointMethods,
+  dieHere,
+  followCrashFiles,
+  type ReachCrashPoint,
+  withCrashPoints,
+} from "./crash-points.ts";
 export {
   createFakeControlPlane,
   type FakeControlPlane,

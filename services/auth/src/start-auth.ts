@@ -5,7 +5,7 @@ import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
 import type { authConfig } from "./auth-config.ts";
-import { openAuth } from "./open-auth.ts";
+import { type AuthParts, openAuth } from "./open-auth.ts";
 
 /** A started Auth. */
 export interface RunningAuth {
@@ -17,7 +17,12 @@ export interface RunningAuth {
 /** Starts Auth as a program of its own. */
 export async function startAuth(
   config: z.output<typeof authConfig>,
-  deps: { readonly logger: Logger; readonly registry: Registry; readonly clock: () => number },
+  deps: {
+    readonly logger: Logger;
+    readonly registry: Registry;
+    readonly clock: () => number;
+    readonly parts?: AuthParts;
+  },
 ): Promise<RunningAuth> {
   const { logger, registry, clock } = deps;
   const listening = Promise.withResolvers<ServiceListeners>();
@@ -30,6 +35,7 @@ export async function startAuth(
       open: async (sandboxId) => (await listening.promise).sockets.open(sandboxId),
       close: async (sandboxId) => (await listening.promise).sockets.close(sandboxId),
     },
+    parts: deps.parts,
     logger,
     clock,
   });

@@ -6,6 +6,7 @@ import { followTrust, TrustState } from "@sandgate/identity";
 import type { Client } from "@sandgate/rpc";
 import { background, type Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
+import type { Channel } from "./channel/channel.ts";
 import { ChannelSet } from "./channel/channel-set.ts";
 import { DecisionLog, type DecisionReport } from "./control/decision-log.ts";
 import { PolicyFeed } from "./control/policy-feed.ts";
@@ -37,6 +38,8 @@ export interface EgressProxyDeps {
   readonly registry: Registry;
   /** Default: TCP. */
   readonly dial?: Dial;
+  /** Puts something around the channel of each sandbox. */
+  readonly aroundChannel?: ((channel: Channel) => Channel) | undefined;
 }
 
 /** The egress proxy, ready to start. It serves no RPC: its listeners are the sandboxes' channels. */
@@ -104,7 +107,7 @@ export function createEgressProxyModule(deps: EgressProxyDeps): EgressProxyModul
       onConnections: (change) => metrics.countConnections(change),
       onFault: onFault("a connection failed"),
     },
-    { directory: deps.egressDirectory },
+    { directory: deps.egressDirectory, around: deps.aroundChannel },
   );
   const feed: PolicyFeed = new PolicyFeed({
     client: deps.policy,

@@ -6,7 +6,7 @@ import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
-import { openPolicy } from "./open-policy.ts";
+import { openPolicy, type PolicyParts } from "./open-policy.ts";
 import type { policyConfig } from "./policy-config.ts";
 
 /** A started Policy. */
@@ -19,7 +19,12 @@ export interface RunningPolicy {
 /** Starts Policy as a program of its own. */
 export async function startPolicy(
   config: z.output<typeof policyConfig>,
-  deps: { readonly logger: Logger; readonly registry: Registry; readonly clock: () => number },
+  deps: {
+    readonly logger: Logger;
+    readonly registry: Registry;
+    readonly clock: () => number;
+    readonly parts?: PolicyParts;
+  },
 ): Promise<RunningPolicy> {
   const { logger, registry, clock } = deps;
   const certificates = new FileCertificateStore({
@@ -42,6 +47,7 @@ export async function startPolicy(
     connection: toConnectionSettings(config.database),
     trust: view.trust,
     register: view.register,
+    parts: deps.parts,
     logger,
     clock,
   });

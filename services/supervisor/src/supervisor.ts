@@ -1,7 +1,7 @@
 import { AuthService } from "@sandgate/api/auth";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
-import { createClient, createHttp2Channel } from "@sandgate/rpc";
+import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
 import { probeConfinement } from "./confinement/confinement-probe.ts";
 import { holdControlStream } from "./control-stream.ts";
 import { startDebugServer } from "./debug/debug-server.ts";
@@ -30,6 +30,13 @@ export interface SupervisorOptions {
   readonly timers: Timers;
   readonly random: () => number;
   readonly logger: Logger;
+  readonly parts?: SupervisorParts;
+}
+
+/** What a test puts around the parts of a supervisor. */
+export interface SupervisorParts {
+  readonly auth?: (client: Client<typeof AuthService>) => Client<typeof AuthService>;
+  readonly sandbox?: (client: Client<typeof SandboxService>) => Client<typeof SandboxService>;
 }
 
 /** A running supervisor. */
@@ -47,7 +54,7 @@ const lastWordsMs = 2_000;
 
 /** Starts a sandbox's supervisor: forwarder, probe and enrolment at the same time, then the control stream. */
 export function startSupervisor(options: SupervisorOptions): Supervisor {
-  const { config, timers, random, logger } = options;
+  const { config, timers, random, logger, parts = {} } = options;
   const stopping = new AbortController();
   /** Aborted behind `stopping`, when what the last processes said has been passed on. */
   const closing = new AbortController();
@@ -87,12 +94,17 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const authChannel = mutual(config.authSocket, config.authServerName);
   const shared = config.authSocket === config.sandboxSocket && config.authServerName === config.sandboxServerName;
   const sandboxChannel = shared ? authChannel : mutual(config.sandboxSocket, config.sandboxServerName);
-  const sandbox = createClient(SandboxService, sandboxChannel);
+  const authOf = (channel: Channel): Client<typeof AuthService> => {
+    const client = createClient(AuthService, channel);
+    return parts.auth?.(client) ?? client;
+  };
+  const sandboxClient = createClient(SandboxService, sandboxChannel);
+  const sandbox = parts.sandbox?.(sandboxClient) ?? sandboxClient;
   const keeper = new CredentialKeeper({
     sandboxId,
     slot,
-    enrolment: createClient(AuthService, enrolmentChannel),
-    auth: createClient(AuthService, authChannel),
+    enrolment: authOf(enrolmentChannel),
+    auth: authOf(authChannel),
     timers,
     random,
     logger,

@@ -1,7 +1,7 @@
 import type { CrashPointOptions } from "../../../libs/testing/src/crash-points.ts";
 
 /** Where the Sandbox service can die around its store: every commit, told apart by the phase that it brings. */
-export const storeCrashPoints: CrashPointOptions = {
+export const sandboxCrashPoints: CrashPointOptions = {
   harmless: [
     ...["find", "get", "list", "listLiving", "selectLiving", "getFirstPolicy", "readLog", "findLogEnd"],
     "close", // gives up locks, which end with the process anyway
@@ -31,3 +31,58 @@ export const policyCrashPoints: CrashPointOptions = {
     ...["readEnforcementChanges", "listDecisions", "findDecisionPosition", "readDecisionChanges"],
   ],
 };
+
+/** Where the egress proxy can die around its calls: with a change received, and applied; with a report due, and made. */
+export const proxyCrashPoints: CrashPointOptions = {
+  harmless: [],
+  message: (_, message) => {
+    const { change, upserted, removedSandboxIds } = message as {
+      change?: { case?: string }; // WatchTrustResponse
+      upserted?: readonly unknown[]; // WatchPoliciesResponse
+      removedSandboxIds?: readonly unknown[];
+    };
+    if (change?.case === "revocation") return "revocation";
+    if (upserted !== undefined && upserted.length > 0) return "policy";
+    if (removedSandboxIds !== undefined && removedSandboxIds.length > 0) return "removal";
+    return undefined;
+  },
+};
+
+/** Where it can die around a sandbox's socket. */
+export const channelCrashPoints: CrashPointOptions = { harmless: ["isReachable", "recheck"] };
+
+/** Where a supervisor can die: around every call, and every message that says or asks for something new. */
+export const supervisorCrashPoints: CrashPointOptions = {
+  harmless: ["getSandboxConfig", "getPrincipal"],
+  message: (_, message) => {
+    const {
+      message: said,
+      command,
+      step,
+      output,
+    } = message as {
+      message?: Oneof; // ConnectSupervisorRequest
+      command?: Oneof; // ConnectSupervisorResponse
+      step?: Oneof; // RejoinSandboxRequest and RejoinSandboxResponse
+      output?: { output?: Oneof }; // RelayExecRequest
+    };
+    const name = [said, command, step, output?.output].find((oneof) => oneof?.case !== undefined)?.case;
+    return name !== undefined && supervisorMessages.has(name) ? name : undefined;
+  },
+};
+
+interface Oneof {
+  readonly case?: string | undefined;
+}
+
+const supervisorMessages: ReadonlySet<string> = new Set([
+  ...["hello", "confinement", "openExec", "startMain"], // ConnectSupervisor, without its ping and pong
+  "credentials", // RejoinSandbox
+  "exit", // RelayExec
+]);
+
+/** The variable of a workload that names the point at which its supervisor is to die. */
+export const supervisorPointVariable = "CRASH_AT";
+
+/** Begins the lines of a supervisor's own log that name its points. */
+export const supervisorPointPrefix = "crash point ";

@@ -13,12 +13,17 @@ const sweepMs = 1000;
 export class ChannelSet {
   readonly #deps: ChannelDeps;
   readonly #directory: string;
+  readonly #around: (channel: Channel) => Channel;
   readonly #channels = new Map<string, Entry>();
   #sweeper: NodeJS.Timeout | undefined;
 
-  constructor(deps: ChannelDeps, options: { readonly directory: string }) {
+  constructor(
+    deps: ChannelDeps,
+    options: { readonly directory: string; readonly around?: ((channel: Channel) => Channel) | undefined },
+  ) {
     this.#deps = deps;
     this.#directory = options.directory;
+    this.#around = options.around ?? ((channel) => channel);
   }
 
   /** Watches over the channels until `stop`. */
@@ -34,7 +39,7 @@ export class ChannelSet {
       return;
     }
     const path = join(this.#directory, sandboxId, "egress.sock");
-    const channel = new Channel(this.#deps, { sandboxId, path });
+    const channel = this.#around(new Channel(this.#deps, { sandboxId, path }));
     const entry: Entry = {
       channel,
       state: "closed",

@@ -1,0 +1,60 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { closeInheritedDescriptors } from "./close-inherited-descriptors.ts";
+import { debugRpc } from "./debug/debug-rpc.ts";
+import { takeBootstrapToken } from "./identity/bootstrap-token.ts";
+import { createLogger } from "./logger.ts";
+import { type SupervisorParts, startSupervisor } from "./supervisor.ts";
+import { parseSupervisorConfig } from "./supervisor-config.ts";
+import { systemTimers } from "./timers.ts";
+
+const stopGraceMs = 60_000;
+
+/**
+ * The program that a driver runs in a sandbox: `supervisor.mjs <configuration file>`. Exits 0 after a shutdown, 3 when it cannot go on.
+ * `supervisor.mjs debug-rpc …` asks a running one.
+ */
+export async function runSupervisor(parts: SupervisorParts = {}): Promise<never> {
+  const logger = createLogger({ write: (line) => process.stderr.write(line), clock: Date.now });
+  if (process.argv[2] === "debug-rpc")
+    return process.exit(
+      await debugRpc(process.argv.slice(3), {
+        out: (text) => process.stdout.write(text),
+        error: (text) => process.stderr.write(text),
+      }),
+    );
+  try {
+    closeInheritedDescriptors();
+    const [, , configFile = "/run/sandgate/bootstrap/config.json"] = process.argv;
+    const config = parseSupervisorConfig(readFileSync(configFile, "utf8"));
+    const supervisor = startSupervisor({
+      config,
+      parts,
+      bootstrapToken: takeBootstrapToken({
+        // house-rule environment: G-11 names variables, which must be gone from it before a workload is started
+        environment: process.env,
+        tokenFile: config.tokenFile,
+        warn: (message) => logger.warn(message),
+      }),
+      version: "0.1.0",
+      runtime: "/opt/sandgate/bin/node",
+      privateDirectory: "/tmp",
+      debugSocket: join(dirname(configFile), "debug.sock"),
+      timers: systemTimers,
+      random: Math.random,
+      logger,
+    });
+    // The driver's way to stop it where the control plane is gone; it kills after its own time.
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => supervisor.shutDown(stopGraceMs));
+    await supervisor.ended;
+    return process.exit(0);
+  } catch (cause) {
+    const {
+      name = "Error",
+      message = String(cause),
+      reason,
+    } = cause as { name?: string; message?: string; reason?: string };
+    logger.error("the supervisor cannot go on", { name, fault: message, reason });
+    return process.exit(3);
+  }
+}

@@ -1,0 +1,158 @@
+import { getOption } from "@bufbuild/protobuf";
+import { AuthService } from "@sandgate/api/auth";
+import { access, Listener, PrincipalKind } from "@sandgate/api/options";
+import { PolicyService } from "@sandgate/api/policy";
+import { ConnectSupervisorRequestSchema, ConnectSupervisorResponseSchema, SandboxService } from "@sandgate/api/sandbox";
+import { crashPointMethods } from "@sandgate/testing";
+import { afterAll, describe, expect, it } from "vitest";
+import { PostgresAuthStore } from "../../services/auth/src/store/postgres-auth-store.ts";
+import { Channel } from "../../services/egress-proxy/src/channel/channel.ts";
+import { PostgresPolicyStore } from "../../services/policy/src/store/postgres-policy-store.ts";
+import { LocalDriver } from "../../services/sandbox/src/drivers/local/local-driver.ts";
+import { PostgresSandboxStore } from "../../services/sandbox/src/store/postgres-sandbox-store.ts";
+import { createBenchPool } from "./crash/bench-pool.ts";
+import type { CrashBench, Topology } from "./crash/crash-bench.ts";
+import {
+  authCrashPoints,
+  channelCrashPoints,
+  driverCrashPoints,
+  policyCrashPoints,
+  sandboxCrashPoints,
+  supervisorCrashPoints,
+} from "./crash/crash-points.ts";
+import { type Life, lives, liveThrough } from "./crash/sandbox-life.ts";
+
+// more lives at a time than processors: a life is mostly waiting
+const pool = await createBenchPool(["separate", "separate", "all in one"]);
+afterAll(() => pool.stop());
+
+/**
+ * In the life that is named each of these has something to do; elsewhere they may happen to be reached, or may change nothing.
+ * Every other point is tried in the first life that reaches it.
+ */
+const owners: Readonly<Record<string, Life["name"]>> = {
+  "sandbox.expire": "deleted by its time",
+  "sandbox.touchSupervisors": "long",
+  "sandbox.prune": "from the start of the programs to their end",
+  "policy.prune": "from the start of the programs to their end",
+  "driver.list": "from the start of the programs to their end",
+  "proxy.watchTrust": "from the start of the programs to their end",
+  "proxy.watchPolicies": "from the start of the programs to their end",
+};
+
+/** Every point that is reached on a bench, and the life in which it is tried. */
+async function findPoints(bench: CrashBench): Promise<ReadonlyMap<string, Life>> {
+  const found = new Map<string, Life>();
+  for (const life of lives)
+    for (const point of await liveThrough(bench, life)) {
+      const owner = owners[point.replace(/:.*/, "")] ?? life.name;
+      if (!found.has(point) && owner === life.name) found.set(point, life);
+    }
+  return found;
+}
+
+const [separate, allInOne] = await Promise.all([pool.use("separate", findPoints), pool.use("all in one", findPoints)]);
+/** The proxy and the supervisor have no part in the control plane's topology: they die once. */
+const isControlPlanes = (point: string) => /^(auth|policy|sandbox|driver)\./.test(point);
+
+interface Case {
+  readonly topology: Topology;
+  readonly point: string;
+  readonly life: Life;
+}
+
+/** Life by life, since a bench starts its programs anew for one that needs other settings. */
+function casesOf(
+  topology: Topology,
+  points: ReadonlyMap<string, Life>,
+): readonly (Case & { readonly order: number })[] {
+  return [...points]
+    .map(([point, life]) => ({ topology, point, life }))
+    .sort((a, b) => lives.indexOf(a.life) - lives.indexOf(b.life))
+    .map((each, index) => ({ ...each, order: index / points.size }));
+}
+
+const cases = [
+  ...casesOf("separate", separate),
+  ...casesOf("all in one", new Map([...allInOne].filter(([point]) => isControlPlanes(point)))),
+].sort((a, b) => a.order - b.order); // so that no bench waits for the others at the end
+
+describe("a program's crash points", () => {
+  const around = (name: string, methods: readonly string[]) =>
+    methods.flatMap((method) => [`${name}.${method}:before`, `${name}.${method}:after`]);
+  const tried = (points: Iterable<string>) =>
+    new Set([...points].map((point) => point.replace(/replace\(.*\)/, "replace")));
+  const controlPlane = [
+    ...around("sandbox", crashPointMethods(PostgresSandboxStore.prototype, sandboxCrashPoints)),
+    ...around("auth", crashPointMethods(PostgresAuthStore.prototype, authCrashPoints)),
+    ...around("policy", crashPointMethods(PostgresPolicyStore.prototype, policyCrashPoints)),
+    ...around("driver", crashPointMethods(LocalDriver.prototype, driverCrashPoints)),
+  ];
+  const methods = [...AuthService.methods, ...PolicyService.methods, ...SandboxService.methods];
+  const proxys = methods.filter((method) =>
+    getOption(method, access).peers.some(({ service }) => service === "egress-proxy"),
+  );
+  const supervisors = methods
+    .filter((method) => {
+      const { listeners, principals } = getOption(method, access);
+      const isReachable = listeners.includes(Listener.ENROL) || listeners.includes(Listener.CONTROL);
+      return isReachable && principals.includes(PrincipalKind.SANDBOX);
+    })
+    .filter(({ localName }) => !supervisorCrashPoints.harmless.includes(localName));
+
+  it.each([
+    [
+      "Auth, Policy and Sandbox as separate programs: before and after every store commit and driver call",
+      separate,
+      controlPlane,
+    ],
+    ["the all-in-one: before and after every store commit and driver call", allInOne, controlPlane],
+    [
+      "the egress proxy: around every call that it makes, every change that it applies, and every socket",
+      separate,
+      [
+        ...proxys.map(({ localName }) => `proxy.${localName}:before`),
+        ...around("proxy", ["watchPolicies(policy)", "watchPolicies(removal)", "watchTrust(revocation)"]),
+        ...around("proxy", ["reportPolicyStatus", "reportDecisions"]),
+        ...around("channel", crashPointMethods(Channel.prototype, channelCrashPoints)),
+      ],
+    ],
+    [
+      "the supervisor: around every call that it makes, and every message that says or asks for something new",
+      separate,
+      [
+        ...supervisors.map(({ localName }) => `supervisor.${localName}:before`),
+        ...around(
+          "supervisor",
+          supervisors.filter(({ methodKind }) => methodKind === "unary").map(({ localName }) => localName),
+        ),
+        ...around(
+          "supervisor",
+          [...ConnectSupervisorRequestSchema.fields, ...ConnectSupervisorResponseSchema.fields]
+            .filter(({ oneof, localName }) => oneof !== undefined && localName !== "ping" && localName !== "pong")
+            .map(({ localName }) => `connectSupervisor(${localName})`),
+        ),
+        ...around("supervisor", ["rejoinSandbox(credentials)", "relayExec(exit)", "pushSandboxLogs"]),
+      ],
+    ],
+  ] as const)("are all tried: %s", (_, found, wanted) => {
+    const reached = tried(found.keys());
+    expect(wanted.length).toBeGreaterThan(8);
+    expect(wanted.filter((point) => !reached.has(point))).toEqual([]);
+  });
+});
+
+describe("kill -9 leaves a sandbox that is whole, or FAILED for the supervisor's death, and nothing of one that is deleted (D-29)", () => {
+  it.concurrent.for(cases)(
+    "$topology: at $point, $life.name",
+    { timeout: 300_000 },
+    async ({ topology, point, life }, { onTestFailed }) => {
+      await pool.use(topology, async (bench) => {
+        onTestFailed(() => {
+          process.stderr.write(`${bench.lastWords()}\n`);
+        });
+        await liveThrough(bench, life, point);
+      });
+    },
+  );
+});

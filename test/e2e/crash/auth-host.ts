@@ -1,0 +1,13 @@
+/** Auth as a program of its own that can be killed at its crash points. */
+import { withCrashPoints } from "../../../libs/testing/src/crash-points.ts";
+import { authConfig } from "../../../services/auth/src/auth-config.ts";
+import { startAuth } from "../../../services/auth/src/start-auth.ts";
+import { authCrashPoints } from "./crash-points.ts";
+import { runCrashHost, withSessionLife } from "./run-crash-host.ts";
+
+await runCrashHost(({ orders, reach, deps }) =>
+  startAuth(withSessionLife(authConfig.parse(orders.config), orders), {
+    ...deps,
+    parts: { store: (store) => withCrashPoints("auth", store, reach, authCrashPoints) },
+  }),
+);
