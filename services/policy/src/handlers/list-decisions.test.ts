@@ -4,10 +4,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PolicyFixture, reasonOf, startPolicyFixture } from "../policy-module.fixture.ts";
 import { newSandboxId } from "../store/policy-store.contract.ts";
 
+const decidedAtMs = 1_700_000_000_000;
+
 let fixture: PolicyFixture;
 let sandbox: string;
 beforeAll(async () => {
-  fixture = await startPolicyFixture();
+  // the clock stands shortly after the decisions: by today's, the sweep that begins with the service would remove them
+  fixture = await startPolicyFixture({ now: () => decidedAtMs + 60_000 });
   sandbox = fixture.register();
   await fixture.policy.setPolicy({ sandbox, policy: {} });
   await fixture.policy.reportDecisions({
@@ -16,7 +19,7 @@ beforeAll(async () => {
     decisions: Array.from({ length: 9 }, (_, index) => ({
       decisionId: newSandboxId().replace("sbx", "dec"),
       sandboxId: sandbox,
-      time: timestampFromMs(1_700_000_000_000 + index),
+      time: timestampFromMs(decidedAtMs + index),
       verdict: index % 3 === 0 ? Verdict.DENIED : Verdict.ALLOWED,
       port: index,
     })),

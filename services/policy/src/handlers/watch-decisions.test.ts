@@ -4,9 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PolicyFixture, readerOf, startPolicyFixture } from "../policy-module.fixture.ts";
 import { newSandboxId } from "../store/policy-store.contract.ts";
 
+const decidedAtMs = 1_700_000_000_000;
+
 let fixture: PolicyFixture;
 beforeAll(async () => {
-  fixture = await startPolicyFixture();
+  // the clock stands shortly after the decisions: by today's, the sweep that begins with the service would remove them
+  fixture = await startPolicyFixture({ now: () => decidedAtMs + 60_000 });
 });
 afterAll(() => fixture.stop());
 
@@ -21,7 +24,7 @@ const start = async () => {
       firstSequence: sequence,
       decisions: decisions.map((decision) => ({
         sandboxId: sandbox,
-        time: timestampFromMs(1_700_000_000_000),
+        time: timestampFromMs(decidedAtMs),
         verdict: Verdict.ALLOWED,
         decisionId: newSandboxId().replace("sbx", "dec"),
         ...decision,
