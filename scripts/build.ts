@@ -27,7 +27,14 @@ const programs: Readonly<Record<string, string>> = {
 
 const commandLine = "sandgate";
 
-/** Bundled CommonJS code calls `require` for Node's own modules and for pty.node, which lies beside the bundle. */
+/** Native modules: the file that looks for one under names that only exist at run time, its package, and its name beside the bundles. */
+const nativeModules = [
+  { loader: "@lydell/node-pty/requireBinary.js", module: "@lydell/node-pty-PLATFORM-ARCH/pty.node", file: "pty.node" },
+  { loader: "@node-rs/argon2/index.js", module: "@node-rs/argon2-PLATFORM-ARCH-gnu", file: "argon2.node" },
+  { loader: "@node-rs/bcrypt/binding.js", module: "@node-rs/bcrypt-PLATFORM-ARCH-gnu", file: "bcrypt.node" },
+] as const;
+
+/** Bundled CommonJS code calls `require` for Node's own modules and for native ones, which lie beside the bundle. */
 const banner = [
   `import { createRequire as createRequireOfBundle } from "node:module";`,
   `const require = createRequireOfBundle(import.meta.url);`,
@@ -104,9 +111,9 @@ async function bundle(options: {
     sourcemap: "linked",
     sourcesContent: false,
     banner: { js: banner },
-    external: ["pg-native", "./pty.node"],
+    external: ["pg-native", ...nativeModules.map(({ file }) => `./${file}`)],
     logLevel: options.logLevel,
-    plugins: [shippedFiles({ root, dist, files }), terminalBinary({ root, files })],
+    plugins: [shippedFiles({ root, dist, files }), nativeBinaries({ root, files })],
   }).catch((failure: unknown) => {
     if (failure instanceof Error && "errors" in failure) return undefined; // esbuild's own; it prints them
     throw failure;
@@ -141,16 +148,20 @@ function shippedFiles(options: { root: string; dist: string; files: Map<string, 
   };
 }
 
-/** Puts the terminal's native module beside the bundles; its package looks for it under a name that only exists at run time. */
-function terminalBinary({ root, files }: { root: string; files: Map<string, Uint8Array> }): Plugin {
+/** Puts native modules beside the bundles that need them. */
+function nativeBinaries({ root, files }: { root: string; files: Map<string, Uint8Array> }): Plugin {
   return {
-    name: "terminal-binary",
+    name: "native-binaries",
     setup({ onLoad }) {
-      onLoad({ filter: /\/@lydell\/node-pty\/requireBinary\.js$/ }, ({ path }) => {
-        const name = `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`;
-        files.set("pty.node", readFileSync(createRequire(path).resolve(name)));
-        return { contents: `exports.requireBinary = () => require("./pty.node");`, resolveDir: root };
-      });
+      for (const { loader, module, file } of nativeModules)
+        onLoad({ filter: new RegExp(`/node_modules/${loader.replaceAll(".", "\\.")}$`) }, ({ path }) => {
+          const name = module.replace("PLATFORM", process.platform).replace("ARCH", process.arch);
+          files.set(file, readFileSync(createRequire(path).resolve(name)));
+          const binding = `require("./${file}")`;
+          const contents =
+            file === "pty.node" ? `exports.requireBinary = () => ${binding};` : `module.exports = ${binding};`;
+          return { contents, resolveDir: root };
+        });
     },
   };
 }

@@ -8,6 +8,8 @@ export type Principal =
       readonly userId: string;
       readonly organizationId: string;
       readonly role: Role;
+      /** The login session or API key that its token was had by: streams end with it. */
+      readonly sessionId?: string;
       readonly spiffeId: string;
       readonly authenticator: string;
       /** The kid of the key that signed the token that it came with; undefined when it came with none. */

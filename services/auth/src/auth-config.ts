@@ -75,6 +75,18 @@ export const authSettings = {
       }
     })
     .describe("users with a certificate of the operator authority; a user who is no longer named is switched off"),
+  users: z
+    .strictObject({
+      session_days: z
+        .int()
+        .min(1)
+        .max(90)
+        .default(7)
+        .describe("how long a login lasts before the password is asked again"),
+      invitation_days: z.int().min(1).max(30).default(7).describe("how long an invitation can be accepted"),
+    })
+    .prefault({})
+    .describe("accounts with a password"),
   jwks: z
     .strictObject({
       address: sections.address().describe("where the key set is served, with this program's certificate"),

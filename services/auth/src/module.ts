@@ -37,6 +37,7 @@ import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
+import { createUserHandlers, type UserSettings } from "./user-handlers.ts";
 
 const MAINTENANCE_MS = 60_000;
 
@@ -53,6 +54,7 @@ export interface AuthModuleDeps {
   readonly trustDomain: string;
   readonly lives: CredentialLives & { readonly egressMs: number };
   readonly operators: readonly OperatorRecord[];
+  readonly users: UserSettings;
   readonly sockets: SandboxSockets;
   /** Puts something around the store that everything here uses. */
   readonly aroundStore?: ((store: AuthStore) => AuthStore) | undefined;
@@ -98,7 +100,9 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     clock,
     newTokenId,
   });
+  const users = createUserHandlers({ ...deps, feed, recordDenial });
   const handlers = {
+    ...users.handlers,
     registerSandbox: registerSandbox({ store, feed, sockets, clock }),
     retireSandbox: retireSandbox({ store, feed, sockets, clock }),
     createBootstrapCredential: createBootstrapCredential({ store, keys, trustDomain, clock, newTokenId }),
@@ -162,7 +166,8 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       await isCurrent;
       await openSockets(await store.listLivingSandboxIds(), sockets, logger);
       timer = setInterval(() => {
-        background(store.prune(clock()), logger, "what has expired could not be removed");
+        const pruning = Promise.all([store.prune(clock()), users.prune(clock())]);
+        background(pruning, logger, "what has expired could not be removed");
         background(
           keys.maintain({ ...self, organizationId: "" }),
           logger,

@@ -80,6 +80,10 @@ export async function openAuth(options: {
       egressMs: settings.lives.egress_minutes * minuteMs,
     },
     operators: toOperatorRecords(settings.operators),
+    users: {
+      sessionMs: settings.users.session_days * dayMs,
+      invitationMs: settings.users.invitation_days * dayMs,
+    },
     sockets: options.sockets,
     aroundStore: options.parts?.store,
     logger,

@@ -2,7 +2,10 @@ import { readFileSync } from "node:fs";
 import { CommandFailure } from "./command-failure.ts";
 import { exitCodes } from "./exit-codes.ts";
 
-/** How the command reaches a suite: `client.json` in its state directory. Holds paths and addresses, no secret. */
+/**
+ * How the command reaches a suite: `client.json` in its state directory, or what `sandgate client-file` printed there. Holds paths
+ * and addresses, no secret.
+ */
 export interface ClientFile {
   readonly version: 1;
   readonly trustDomain: string;
@@ -12,9 +15,12 @@ export interface ClientFile {
   readonly edgeAddresses: Readonly<Record<ServiceName, string>>;
   /** The web front, for browsers and curl, with a token. */
   readonly webAddress?: string;
-  readonly serviceCaFile: string;
-  readonly certificateFile: string;
-  readonly keyFile: string;
+  /** PEM of the authority of service certificates: a file's path, or the text itself. */
+  readonly serviceCa: { readonly file: string } | { readonly pem: string };
+  /** The operator's certificate; undefined for users, who log in. */
+  readonly operator: { readonly certificateFile: string; readonly keyFile: string } | undefined;
+  /** Where this user's logins are kept; undefined: they are not to be used. */
+  readonly loginFile?: string | undefined;
 }
 
 /** The services that the command calls. */
@@ -77,10 +83,22 @@ function parseClientFile(path: string, text: string): ClientFile {
     addresses: addressesOf("addresses"),
     edgeAddresses: addressesOf("edgeAddresses"),
     ...("webAddress" in document && { webAddress: textOf(document, "webAddress") }),
-    serviceCaFile: textOf(document, "serviceCaFile"),
-    certificateFile: textOf(document, "certificateFile"),
-    keyFile: textOf(document, "keyFile"),
+    serviceCa:
+      document["serviceCa"] === undefined
+        ? { file: textOf(document, "serviceCaFile") }
+        : { pem: textOf(document, "serviceCa") },
+    operator:
+      document["certificateFile"] === undefined
+        ? undefined
+        : { certificateFile: textOf(document, "certificateFile"), keyFile: textOf(document, "keyFile") },
   };
+}
+
+/** The text of a client file. */
+export function formatClientFile(file: ClientFile): string {
+  const { version, trustDomain, addresses, edgeAddresses, webAddress, serviceCa, operator } = file;
+  const authority = "pem" in serviceCa ? { serviceCa: serviceCa.pem } : { serviceCaFile: serviceCa.file };
+  return `${JSON.stringify({ version, trustDomain, addresses, edgeAddresses, webAddress, ...authority, ...operator }, null, 2)}\n`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

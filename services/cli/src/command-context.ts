@@ -25,6 +25,7 @@ export interface CommandEnvironment {
   readonly userId: number;
   readonly home: string | undefined;
   readonly xdgDataHome: string | undefined;
+  readonly xdgConfigHome: string | undefined;
   readonly xdgRuntimeDirectory: string | undefined;
   /** DATABASE_URL: a PostgreSQL to use instead of the embedded one. Holds a password. */
   readonly databaseUrl: string | undefined;

@@ -9,6 +9,7 @@ import type { GetOptions } from "./commands/get.ts";
 import type { ListKeysOptions } from "./commands/keys-ls.ts";
 import type { RevokeKeyOptions } from "./commands/keys-revoke.ts";
 import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
+import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
@@ -17,7 +18,10 @@ import type { RevokeOptions } from "./commands/revoke.ts";
 import type { RemoveOptions } from "./commands/rm.ts";
 import type { RunOptions } from "./commands/run.ts";
 import type { UpOptions } from "./commands/up.ts";
+import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
+import type { InviteOptions } from "./commands/user-invite.ts";
 import { parseDuration } from "./quantities.ts";
+import { roleNames } from "./role-name.ts";
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -207,11 +211,38 @@ export function createCommandTree(runner: Runner, version: string): Command {
     );
 
   program.commandsGroup("Identity:");
+  command(program, "login")
+    .summary("log in with a password; every command after it is yours")
+    .description(
+      "Asks for the password at the terminal, or takes it from standard input. The session is kept for this user alone and renewed by itself.",
+    )
+    .argument("[name]", "your login name")
+    .action(
+      action<[string | undefined], unknown>(runner, async (context, [name]) =>
+        (await import("./commands/login.ts")).login(context, name),
+      ),
+    );
+  command(program, "logout")
+    .summary("end the login")
+    .option("--everywhere", "every session of yours, on every machine")
+    .action(
+      action<[], LogoutOptions>(runner, async (context, _, options) =>
+        (await import("./commands/logout.ts")).logout(context, options),
+      ),
+    );
+  command(program, "password")
+    .summary("change your password; all other sessions of yours end")
+    .argument("[name]", "your login name; default: who is logged in")
+    .action(
+      action<[string | undefined], unknown>(runner, async (context, [name]) =>
+        (await import("./commands/password.ts")).changePassword(context, name),
+      ),
+    );
   command(program, "whoami")
     .summary("say who you are, as every service sees it")
     .action(action<[], unknown>(runner, async (context) => (await import("./commands/whoami.ts")).whoami(context)));
   command(program, "token")
-    .summary("print a token of yours for 15 minutes, for grpcurl and the like")
+    .summary("print an access token of yours (15 minutes at most), for grpcurl and the like")
     .action(action<[], unknown>(runner, async (context) => (await import("./commands/token.ts")).printToken(context)));
   command(program, "audit")
     .summary("list the audit logs, oldest first")
@@ -252,6 +283,27 @@ export function createCommandTree(runner: Runner, version: string): Command {
       ),
     );
 
+  program.commandsGroup("Users:");
+  const user = program.command("user").description("The users of your organization.").helpCommand(false);
+  command(user, "invite")
+    .summary("invite somebody, or let a user set a new password")
+    .argument("<login>", "the login name, such as an e-mail address")
+    .addOption(new Option("--role <role>", "what they may do").choices(roleNames).default("viewer"))
+    .action(
+      action<[string], InviteOptions>(runner, async (context, [login], options) =>
+        (await import("./commands/user-invite.ts")).inviteUser(context, login, options),
+      ),
+    );
+  command(user, "accept-invitation")
+    .summary("make your account from an invitation, and log in")
+    .description("Asks for the invitation and a password at the terminal, or takes each from a line of standard input.")
+    .option("--name <name>", "your name (default: the login name)")
+    .action(
+      action<[], AcceptOptions>(runner, async (context, _, options) =>
+        (await import("./commands/user-accept-invitation.ts")).acceptInvitation(context, options),
+      ),
+    );
+
   program.commandsGroup("Suite on this machine:");
   command(program, "up")
     .summary("start the suite, with its own database and certificates")
@@ -286,6 +338,13 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[], DownOptions>(runner, async (context, _, options) =>
         (await import("./commands/down.ts")).down(context, options),
+      ),
+    );
+  command(program, "client-file")
+    .summary("print what users of other machines need to reach this suite; holds no secret")
+    .action(
+      action<[], unknown>(runner, async (context) =>
+        (await import("./commands/client-file.ts")).printClientFile(context),
       ),
     );
   command(program, "doctor")

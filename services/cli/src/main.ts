@@ -6,6 +6,7 @@ import { type CommonOptions, createCommandTree } from "./command-tree.ts";
 import { describeFailure } from "./describe-failure.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { exitCodeOfSignal, Interruptions } from "./interruptions.ts";
+import { loginFilePath } from "./login/login-file-path.ts";
 import { createOutput } from "./output.ts";
 import { suiteDirectories } from "./suite/suite-directories.ts";
 import { flush } from "./text-streams.ts";
@@ -19,6 +20,7 @@ async function main(words: readonly string[]): Promise<number> {
     userId,
     home: variables["HOME"],
     xdgDataHome: variables["XDG_DATA_HOME"],
+    xdgConfigHome: variables["XDG_CONFIG_HOME"],
     xdgRuntimeDirectory: variables["XDG_RUNTIME_DIR"],
     databaseUrl: variables["DATABASE_URL"],
   };
@@ -39,7 +41,10 @@ async function main(words: readonly string[]): Promise<number> {
       directories,
       namedDirectory,
       namedClientFile,
-      clientFile: () => readClientFile(namedClientFile ?? directories().clientFile),
+      clientFile: () => ({
+        ...readClientFile(namedClientFile ?? directories().clientFile),
+        loginFile: loginFilePath(environment),
+      }),
       environment,
       elapsed: () => performance.now(),
       interruptions,

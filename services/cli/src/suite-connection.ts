@@ -1,42 +1,93 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
+import { AuthService } from "@sandgate/api/auth";
 import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
 import type { ClientFile, ServiceName } from "./client-file.ts";
 import { CommandFailure } from "./command-failure.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { AccessTokens } from "./login/access-tokens.ts";
+import { authorizedChannel } from "./login/authorized-channel.ts";
+import { LoginFile, suiteKeyOf } from "./login/login-file.ts";
+import type { LoginServer } from "./login/stored-login.ts";
 
-/** Connections to a suite's services with the operator's certificate. Services of one process share one. */
+/**
+ * Connections to a suite's services: with the user's login where there is one, else with the operator's certificate. Services of
+ * one process share one.
+ */
 export class SuiteConnection {
   readonly file: ClientFile;
-  readonly #tls: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** This user's login to the suite. */
+  readonly logins: LoginFile;
+  readonly #ca: string;
   readonly #channels = new Map<string, Channel>();
+  #way: ((name: ServiceName) => Channel) | undefined;
 
   constructor(file: ClientFile) {
     this.file = file;
-    this.#tls = {
-      ca: readCredential(file.serviceCaFile),
-      cert: readCredential(file.certificateFile),
-      key: readCredential(file.keyFile),
-    };
+    this.#ca = "pem" in file.serviceCa ? file.serviceCa.pem : readCredential(file.serviceCa.file);
+    const suiteKey = suiteKeyOf({ trustDomain: file.trustDomain, serviceCa: this.#ca });
+    this.logins = new LoginFile({ path: file.loginFile, suiteKey });
   }
 
-  /** A client of the service. Connects at the first call. */
+  /** A client of the service. Connects at the first call. Refuses where nobody is logged in and there is no certificate. */
   client<S extends DescService>(name: ServiceName, service: S): Client<S> {
-    const address = this.file.addresses[name];
-    let channel = this.#channels.get(address);
-    if (channel === undefined) {
-      channel = createHttp2Channel({
-        address,
-        serverName: `${name}.${this.file.trustDomain}`,
-        tls: () => this.#tls,
-      });
-      this.#channels.set(address, channel);
-    }
-    return createClient(service, channel);
+    this.#way ??= this.#chooseWay();
+    return createClient(service, this.#way(name));
+  }
+
+  /** The suite's Auth without a credential: to log in, and to keep a login alive. */
+  loginServer(signal: AbortSignal): LoginServer {
+    return { auth: createClient(AuthService, this.#edge("auth")), signal };
+  }
+
+  /** The access token of this user's login, good for half a minute at least; undefined where nobody is logged in. */
+  async accessToken(): Promise<{ readonly token: string; readonly expiresAtMs: number } | undefined> {
+    if (this.logins.find() === undefined) return undefined;
+    const token = await this.#tokens().current();
+    return { token, expiresAtMs: this.logins.find()?.accessExpiresAtMs ?? 0 };
   }
 
   close(): void {
     for (const channel of this.#channels.values()) channel.close();
+  }
+
+  #chooseWay(): (name: ServiceName) => Channel {
+    if (this.logins.find() !== undefined) {
+      const tokens = this.#tokens();
+      return (name) => authorizedChannel(this.#edge(name), tokens);
+    }
+    const { operator } = this.file;
+    if (operator === undefined)
+      throw new CommandFailure({
+        message: "nobody is logged in",
+        mend: "`sandgate login`",
+        reason: "CREDENTIAL_MISSING",
+        exitCode: exitCodes.denied,
+      });
+    const tls = {
+      ca: this.#ca,
+      cert: readCredential(operator.certificateFile),
+      key: readCredential(operator.keyFile),
+    };
+    return (name) => this.#channel(name, this.file.addresses[name], tls);
+  }
+
+  #tokens(): AccessTokens {
+    const server = this.loginServer(new AbortController().signal);
+    return new AccessTokens({ file: this.logins, server, clock: Date.now });
+  }
+
+  #edge(name: ServiceName): Channel {
+    return this.#channel(name, this.file.edgeAddresses[name], { ca: this.#ca });
+  }
+
+  #channel(name: ServiceName, address: string, tls: { ca: string; cert?: string; key?: string }): Channel {
+    let channel = this.#channels.get(address);
+    if (channel === undefined) {
+      channel = createHttp2Channel({ address, serverName: `${name}.${this.file.trustDomain}`, tls: () => tls });
+      this.#channels.set(address, channel);
+    }
+    return channel;
   }
 }
 

@@ -12,6 +12,7 @@ import { createWebChannel } from "../../../libs/rpc/src/web/connect-channel.fixt
 import { organizations, type ServiceName, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
 import { connect, createTestSandbox, type TestSandbox } from "../suite/test-sandbox.ts";
 import type { Attacker, Identity } from "./attacker.ts";
+import { createMatrixAccount, type MatrixAccount } from "./matrix-account.ts";
 
 /** Everybody who calls, and the sandboxes that they call about. */
 export interface World {
@@ -23,6 +24,9 @@ export interface World {
   readonly waitingKid: string;
   /** Clients for what the requests need beside: as an operator, and as services. */
   readonly operator: Channel;
+  /** An administrator of the own organization, at Auth. */
+  readonly adminOfAuth: Channel;
+  readonly account: MatrixAccount;
   serviceChannel(service: "sandbox" | "egress-proxy", to: ServiceName): Channel;
   close(): void;
 }
@@ -397,12 +401,15 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     add(Listener.CONTROL, control, who, identity, headers, { ...inSandbox, exempt });
   }
 
+  const adminOfAuth = overMtls("auth", certificates.admin);
   return {
     own: { ...own, token: ownToken },
     doomed,
     attackers,
     waitingKid: keys.records.find(({ signsFromMs }) => signsFromMs === undefined)?.kid ?? "",
     operator,
+    adminOfAuth,
+    account: await createMatrixAccount(adminOfAuth, dial("auth", suite.address("auth", "edge"))),
     serviceChannel: (service, to) => overMtls(to, serviceIdentity(service)),
     close: () => {
       for (const channel of channels) channel.close();

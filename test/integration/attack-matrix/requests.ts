@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { AuthService } from "@sandgate/api/auth";
+import { Role } from "@sandgate/api/options";
 import { PolicyService, Verdict } from "@sandgate/api/policy";
 import { type ExecSandboxRequestSchema, ExitReason, SandboxService } from "@sandgate/api/sandbox";
 import { createClient } from "@sandgate/rpc";
 import { organizations, users } from "../suite/start-suite.ts";
 import type { World } from "./attackers.ts";
+import { matrixPassword } from "./matrix-account.ts";
 import type { TestSupervisor } from "./test-supervisor.ts";
 
 /** The services that the matrix attacks. */
@@ -45,6 +47,20 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   "sandgate.policy.v1.PolicyService/ListAuditEvents": nothing,
   CreateUserToken: nothing,
   ListSigningKeys: nothing,
+  InviteUser: () => [{ login: "invited@example.test", role: Role.VIEWER }],
+  AcceptInvitation: async ({ world }) => {
+    const auth = createClient(AuthService, world.adminOfAuth);
+    const { token } = await auth.inviteUser({ login: `${crypto.randomUUID()}@example.test`, role: Role.VIEWER });
+    return [{ token, password: matrixPassword }];
+  },
+  Login: ({ world }) => [{ login: world.account.login, password: matrixPassword }],
+  ChangePassword: ({ world }) => [
+    { login: world.account.login, password: matrixPassword, newPassword: matrixPassword },
+  ],
+  RefreshUserSession: async ({ world }) => [
+    { refreshToken: await world.account.logIn(), requestId: crypto.randomUUID() },
+  ],
+  Logout: async ({ world }) => [{ refreshToken: await world.account.logIn() }],
   ResolveSandbox: ({ world }) => [{ key: { case: "sandboxId", value: world.own.id } }],
   ResolveUser: () => [{ userId: users.viewer }],
   WatchTrust: nothing,
@@ -123,7 +139,13 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
 };
 
 /** Methods whose request can be made once only: each allowed caller after the first gets one of its own. */
-export const madeOnce: ReadonlySet<string> = new Set(["RelayExec", "SetPolicy"]);
+export const madeOnce: ReadonlySet<string> = new Set([
+  "RelayExec",
+  "SetPolicy",
+  "AcceptInvitation",
+  "RefreshUserSession",
+  "Logout",
+]);
 
 /** Reports a decision about "own" again and again, so that whoever watches sees one. */
 function keepDeciding(world: World, signal: AbortSignal): void {

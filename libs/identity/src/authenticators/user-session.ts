@@ -8,7 +8,10 @@ import { type Authenticator, bearerToken } from "./authenticator.ts";
 import { rejectionOf } from "./rejection.ts";
 import { userPrincipal } from "./user-principal.ts";
 
-/** Recognizes the session tokens that Auth mints for users. */
+/**
+ * Recognizes the session tokens that Auth mints for users. The register's role counts, not the token's; but a token that an API key
+ * was exchanged for never has more than the key's (authenticator "api-key").
+ */
 export class UserSessionAuthenticator implements Authenticator {
   readonly name = "user-session";
   readonly #verifier: TokenVerifier<"user">;
@@ -41,9 +44,23 @@ export class UserSessionAuthenticator implements Authenticator {
     if (
       this.#trust.isKeyRevoked(keyId) ||
       this.#trust.isTokenRevoked(claims.tokenId) ||
+      (claims.session !== undefined && this.#trust.isSessionEnded(claims.session.id)) ||
       this.#trust.isUserSessionRevoked(claims.userId, claims.issuedAtMs)
     )
       throw new ServiceError("CREDENTIAL_REVOKED", "the session is revoked");
-    return { ...userPrincipal(subject, { trustDomain: this.#trustDomain, authenticator: this.name }), keyId };
+    const isByKey = claims.session?.kind === "api-key";
+    const principal = userPrincipal(subject, {
+      trustDomain: this.#trustDomain,
+      authenticator: isByKey ? "api-key" : this.name,
+    });
+    // a user of another organization by the same id there never was: the token is of before the register was put back
+    if (principal.organizationId !== claims.organizationId)
+      throw new ServiceError("CREDENTIAL_REVOKED", "the user is not of that organization");
+    return {
+      ...principal,
+      keyId,
+      role: isByKey ? Math.min(principal.role, claims.role) : principal.role,
+      ...(claims.session !== undefined && { sessionId: claims.session.id }),
+    };
   }
 }

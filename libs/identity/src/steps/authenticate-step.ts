@@ -77,7 +77,10 @@ function cutWhenRevoked(call: Call, principal: Principal, trust: TrustState): vo
   const certificate = call.find(operatorCertificateKey);
   const subjects: TrustSubject[] = [
     ...(principal.kind === "user"
-      ? [`user:${principal.userId}` as const]
+      ? [
+          `user:${principal.userId}` as const,
+          ...(principal.sessionId === undefined ? [] : [`session:${principal.sessionId}` as const]),
+        ]
       : [`sandbox:${principal.sandboxId}` as const, `token:${principal.tokenId}` as const]),
     ...(principal.keyId === undefined ? [] : [`key:${principal.keyId}` as const]),
     ...(certificate === undefined ? [] : [`certificate:${certificate.sha256}` as const]),

@@ -1,7 +1,7 @@
 import { formatSpiffeId } from "@sandgate/pki";
 import { formatRole } from "./role-claim.ts";
 import type { Confirmation, TokenClaims } from "./token-claims.ts";
-import { tokenIssuer, tokenRules } from "./token-kind.ts";
+import { sessionClaims, tokenIssuer, tokenRules } from "./token-kind.ts";
 import type { TokenSigner } from "./token-signer.ts";
 
 /**
@@ -41,6 +41,7 @@ function claimsOfKind(trustDomain: string, claims: TokenClaims): Record<string, 
         sub: formatSpiffeId({ trustDomain, kind: "user", name: claims.userId }),
         organization_id: claims.organizationId,
         role: formatRole(claims.role),
+        ...(claims.session === undefined ? {} : { [sessionClaims[claims.session.kind]]: claims.session.id }),
       };
     case "egress":
       return {

@@ -1,8 +1,8 @@
 import type { Role } from "@sandgate/api/options";
 import { formatSpiffeId, type SpiffeKind } from "@sandgate/pki";
 import { parseRole } from "./role-claim.ts";
-import type { ClaimsByKind, Confirmation } from "./token-claims.ts";
-import { type TokenKind, tokenIssuer, tokenRules } from "./token-kind.ts";
+import type { ClaimsByKind, Confirmation, UserSessionClaim } from "./token-claims.ts";
+import { sessionClaims, type TokenKind, tokenIssuer, tokenRules } from "./token-kind.ts";
 
 /** Clocks of two services may differ by this much. */
 const CLOCK_SKEW_MS = 5_000;
@@ -70,6 +70,7 @@ const readers: {
     userId: requireSubject(payload, trustDomain, "user", userIdOf(payload.sub)),
     organizationId: requireText(payload.organization_id, uuid),
     role: requireRole(payload.role),
+    ...readSession(payload),
   }),
   egress: (payload, trustDomain, audience) => ({
     kind: "egress",
@@ -104,6 +105,14 @@ function readSandbox(payload: Payload, trustDomain: string) {
 function requireSubject(payload: Payload, trustDomain: string, kind: SpiffeKind, name: string): string {
   if (payload.sub !== formatSpiffeId({ trustDomain, kind, name })) throw new ClaimsError("claims", "another subject");
   return name;
+}
+
+/** At most one of the two claims; both, or one that is no id, are refused. */
+function readSession(payload: Payload): { readonly session?: UserSessionClaim } {
+  const [first, second] = (["login", "api-key"] as const).filter((kind) => payload[sessionClaims[kind]] !== undefined);
+  if (first === undefined) return {};
+  if (second !== undefined) throw new ClaimsError("claims", "two sessions");
+  return { session: { kind: first, id: requireText(payload[sessionClaims[first]], uuid) } };
 }
 
 function userIdOf(subject: unknown): string {

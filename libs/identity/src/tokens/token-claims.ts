@@ -33,6 +33,15 @@ export interface UserClaims extends Lifetime {
   readonly userId: string;
   readonly organizationId: string;
   readonly role: Role;
+  /** The login session or the API key that the token was had by; undefined for one that a certificate was shown for. */
+  readonly session?: UserSessionClaim;
+}
+
+/** What a user's token was had by. It dies with it. */
+export interface UserSessionClaim {
+  readonly kind: "login" | "api-key";
+  /** A UUID. */
+  readonly id: string;
 }
 
 /** What the presenter of a token must hold (RFC 7800). */

@@ -29,6 +29,9 @@ export const tokenRules: Readonly<Record<TokenKind, TokenRule>> = {
   egress: { type: "JWT", algorithm: "ES256", audience: "egress-proxy", maxLifeMs: 4 * 60 * minuteMs },
 };
 
+/** The claim of a user's token that names what it was had by: `sid` as OpenID Connect has it, or the API key. */
+export const sessionClaims = { login: "sid", "api-key": "api_key_id" } as const;
+
 /** The `iss` of every token of a trust domain. */
 export function tokenIssuer(trustDomain: string): string {
   return `https://auth.${trustDomain}`;

@@ -11,7 +11,8 @@ export type TrustSubject =
   | `user:${string}`
   | `token:${string}`
   | `certificate:${string}`
-  | `key:${string}`;
+  | `key:${string}`
+  | `session:${string}`;
 
 /**
  * What is trusted and what is revoked at this moment, as Auth's trust stream has told. It knows nothing by itself: without
@@ -50,6 +51,10 @@ export class TrustState implements KeySet {
   /** Whether a refresh has replaced the token: good for nothing but the same refresh again (G-13). */
   isTokenSuperseded(tokenId: string): boolean {
     return this.#has(RevocationKind.SUPERSEDED_TOKEN, tokenId);
+  }
+  /** Whether a user's login session or API key has ended. */
+  isSessionEnded(sessionId: string): boolean {
+    return this.#has(RevocationKind.USER_SESSION, sessionId);
   }
   isIncarnationRevoked(sandboxId: string, incarnation: bigint): boolean {
     return (
@@ -93,7 +98,8 @@ export class TrustState implements KeySet {
         if (!isTrusted(what.value)) this.#notify(`sandbox:${what.value.sandboxId}`);
         break;
       case "user":
-        if (!what.value.active) this.#notify(`user:${what.value.userId}`);
+        // whatever it is now, perhaps with another role: streams are opened anew under that
+        this.#notify(`user:${what.value.userId}`);
         break;
     }
     this.#sequence = change.sequence;
@@ -150,6 +156,9 @@ export class TrustState implements KeySet {
         return;
       case RevocationKind.USER:
         this.#notify(`user:${revocation.subject}`);
+        return;
+      case RevocationKind.USER_SESSION:
+        this.#notify(`session:${revocation.subject}`);
         return;
       case RevocationKind.CERTIFICATE:
         this.#notify(`certificate:${revocation.subject}`);

@@ -134,10 +134,9 @@ async function createInRunningSuite(
     return { connection, sandbox };
   };
   if (context.namedClientFile !== undefined) return attempt(context.clientFile());
-  const file = findClientFile(context.directories().clientFile);
-  if (file !== undefined) {
+  if (findClientFile(context.directories().clientFile) !== undefined) {
     try {
-      return await attempt(file);
+      return await attempt(context.clientFile());
     } catch (error) {
       if (!(error instanceof ServiceError) || error.reason !== "UNAVAILABLE") throw error;
     }

@@ -1,17 +1,23 @@
-import { AuthService, CreateUserTokenResponseSchema } from "@sandgate/api/auth";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { AuthService } from "@sandgate/api/auth";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { messageJson } from "../message-json.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 
-/** `sandgate token`: a session token of the caller's, for clients that cannot present a certificate. Standard output only. */
+/** `sandgate token`: an access token of the caller's, for clients that cannot log in. Standard output only. */
 export async function printToken(context: CommandContext): Promise<number> {
   const connection = new SuiteConnection(context.clientFile());
-  const response = await connection
-    .client("auth", AuthService)
-    .createUserToken({}, { signal: context.interruptions.signal });
+  const { signal } = context.interruptions;
+  const { token, expiresAtMs } = (await connection.accessToken()) ?? (await createToken(connection, signal));
   connection.close();
-  context.output.document(messageJson(CreateUserTokenResponseSchema, response));
-  context.output.line(response.token);
+  context.output.document({ token, expireTime: new Date(expiresAtMs).toISOString() });
+  context.output.line(token);
   return exitCodes.ok;
+}
+
+/** For who comes with a certificate. */
+async function createToken(connection: SuiteConnection, signal: AbortSignal) {
+  const { token, expireTime } = await connection.client("auth", AuthService).createUserToken({}, { signal });
+  if (expireTime === undefined) throw new Error("the service answered without a time");
+  return { token, expiresAtMs: timestampMs(expireTime) };
 }

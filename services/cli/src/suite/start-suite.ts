@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createDevelopmentPki } from "@sandgate/pki/authority";
-import type { ClientFile, ServiceName } from "../client-file.ts";
+import { type ClientFile, formatClientFile, type ServiceName } from "../client-file.ts";
 import { CommandFailure } from "../command-failure.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { findFreePorts, isPortFree } from "./free-ports.ts";
@@ -188,7 +188,7 @@ async function startMissing(context: {
         return untilReady(program, { deadline, signal });
       }),
     ]);
-    writeWhole(directories.clientFile, `${JSON.stringify(client, null, 2)}\n`, 0o600);
+    writeWhole(directories.clientFile, formatClientFile(client), 0o600);
     return {
       alreadyRunning: false,
       topology: suite.topology,
@@ -301,8 +301,10 @@ function clientFileOf(directories: SuiteDirectories, suite: SuiteFile): ClientFi
     addresses: addresses("mtls"),
     edgeAddresses: addresses("edge"),
     ...(suite.topology === "all-in-one" && { webAddress: `127.0.0.1:${portOf(suite, "all-in-one", "web")}` }),
-    serviceCaFile: join(directories.pki, "service-ca.pem"),
-    certificateFile: join(directories.pki, "operator.pem"),
-    keyFile: join(directories.pki, "operator.key.pem"),
+    serviceCa: { file: join(directories.pki, "service-ca.pem") },
+    operator: {
+      certificateFile: join(directories.pki, "operator.pem"),
+      keyFile: join(directories.pki, "operator.key.pem"),
+    },
   };
 }

@@ -1,36 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
-import { CommandFailure } from "../command-failure.ts";
-import { exitCodes } from "../exit-codes.ts";
+import { withFileLock } from "../file-lock.ts";
 
-const waitSeconds = 60;
-
-/**
- * Does something while no other command of this suite does. The lock belongs to the open file, so it ends with this process
- * however that ends. Refuses when another command holds it for a minute.
- */
+/** Does something while no other command of this suite does. Refuses when another command holds the lock for a minute. */
 export async function withSuiteLock<T>(lockFile: string, work: () => Promise<T>): Promise<T> {
-  const descriptor = openSync(lockFile, "a", 0o600);
-  try {
-    // flock(1) locks the file description that it shares with us, and leaves the lock to us when it exits.
-    const { status, error } = spawnSync("flock", ["--exclusive", "--wait", String(waitSeconds), "3"], {
-      stdio: ["ignore", "ignore", "ignore", descriptor],
-      timeout: (waitSeconds + 5) * 1000,
-    });
-    if (error !== undefined && "code" in error && error.code === "ENOENT")
-      throw new CommandFailure({
-        message: "flock is missing on this machine",
-        mend: "install util-linux",
-        exitCode: exitCodes.usage,
-      });
-    if (status !== 0)
-      throw new CommandFailure({
-        message: "another sandgate command is starting or ending this suite",
-        mend: "wait for it to finish, then try again",
-        exitCode: exitCodes.notReady,
-      });
-    return await work();
-  } finally {
-    closeSync(descriptor);
-  }
+  return withFileLock(lockFile, "another sandgate command is starting or ending this suite", work);
 }

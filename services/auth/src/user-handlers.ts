@@ -1,0 +1,69 @@
+import type { AuthService } from "@sandgate/api/auth";
+import type { AuditLog } from "@sandgate/audit";
+import { formatSpiffeId } from "@sandgate/pki";
+import type { Pool } from "@sandgate/postgres";
+import type { Handlers } from "@sandgate/rpc";
+import { newTokenId } from "./credentials/token-id.ts";
+import { UserSessionIssuer } from "./credentials/user-session-issuer.ts";
+import { acceptInvitation } from "./handlers/accept-invitation.ts";
+import { changePassword } from "./handlers/change-password.ts";
+import { inviteUser } from "./handlers/invite-user.ts";
+import { login } from "./handlers/login.ts";
+import { logout } from "./handlers/logout.ts";
+import type { DenialRecorder } from "./handlers/record-refusal.ts";
+import { refreshUserSession } from "./handlers/refresh-user-session.ts";
+import type { SigningKeys } from "./keys/signing-keys.ts";
+import { LoginGate } from "./passwords/login-gate.ts";
+import { PasswordHasher } from "./passwords/password-hasher.ts";
+import { PostgresLoginAttemptStore } from "./store/postgres-login-attempt-store.ts";
+import { PostgresUserSessionStore } from "./store/postgres-user-session-store.ts";
+import { PostgresUserStore } from "./store/postgres-user-store.ts";
+import type { TrustFeed } from "./trust/trust-feed.ts";
+
+/** What can be set of accounts. */
+export interface UserSettings {
+  /** How long a login lasts, in milliseconds. */
+  readonly sessionMs: number;
+  /** How long an invitation can be accepted, in milliseconds. */
+  readonly invitationMs: number;
+}
+
+type UserMethod = "login" | "refreshUserSession" | "logout" | "changePassword" | "inviteUser" | "acceptInvitation";
+
+/** The handlers of accounts, sessions and invitations, with the stores that they share. */
+export function createUserHandlers(deps: {
+  readonly pool: Pool;
+  readonly audit: AuditLog;
+  readonly keys: SigningKeys;
+  readonly feed: TrustFeed;
+  readonly recordDenial: DenialRecorder;
+  readonly trustDomain: string;
+  readonly users: UserSettings;
+  readonly clock: () => number;
+}): {
+  readonly handlers: Pick<Handlers<typeof AuthService>, UserMethod>;
+  /** Removes what has expired. */
+  prune(now: number): Promise<void>;
+} {
+  const { pool, audit, feed, recordDenial, clock } = deps;
+  const users = new PostgresUserStore({ pool, audit });
+  const attempts = new PostgresLoginAttemptStore({ pool });
+  const hasher = new PasswordHasher();
+  const gate = new LoginGate({ users, attempts, hasher, audit, recordDenial, clock });
+  const spiffeIdOf = (userId: string) => formatSpiffeId({ trustDomain: deps.trustDomain, kind: "user", name: userId });
+  const store = new PostgresUserSessionStore({ pool, audit, spiffeIdOf });
+  const sessions = new UserSessionIssuer({ ...deps, store, spiffeIdOf, lifeMs: deps.users.sessionMs, newTokenId });
+  return {
+    handlers: {
+      login: login({ gate, hasher, users, sessions }),
+      refreshUserSession: refreshUserSession({ store, sessions, feed, recordDenial, clock }),
+      logout: logout({ store, feed, recordDenial, clock }),
+      changePassword: changePassword({ gate, hasher, users, sessions, feed, clock }),
+      inviteUser: inviteUser({ store: users, lifeMs: deps.users.invitationMs, clock }),
+      acceptInvitation: acceptInvitation({ store: users, hasher, sessions, feed, recordDenial, clock }),
+    },
+    prune: async (now) => {
+      await Promise.all([users.prune(now), store.prune(now), attempts.prune(now)]);
+    },
+  };
+}

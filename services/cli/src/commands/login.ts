@@ -1,0 +1,16 @@
+import type { CommandContext } from "../command-context.ts";
+import { toPasswordLogin } from "../login/password-login.ts";
+import { replaceLogin } from "../login/replace-login.ts";
+import { SecretInput } from "../login/secret-input.ts";
+import { SuiteConnection } from "../suite-connection.ts";
+
+/** `sandgate login`: asks for a password and keeps the session that it gives. Every command after it is this user's. */
+export async function login(context: CommandContext, name: string | undefined): Promise<number> {
+  const input = new SecretInput({ stdin: process.stdin, stderr: process.stderr });
+  const connection = new SuiteConnection(context.clientFile());
+  const loginName = name ?? (await input.ask("Login name", { secret: false }));
+  const password = await input.ask("Password");
+  const server = connection.loginServer(context.interruptions.signal);
+  const { session } = await server.auth.login({ login: loginName, password }, { signal: server.signal });
+  return replaceLogin(context, connection, toPasswordLogin(loginName, session), session?.user);
+}

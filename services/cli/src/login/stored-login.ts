@@ -1,0 +1,39 @@
+/** What every kind of login has. */
+interface LoginBase {
+  /** Who logged in, for people: the login name. */
+  readonly name: string;
+  /** For `authorization: Bearer`. */
+  readonly accessToken: string;
+  /** Milliseconds since the epoch. */
+  readonly accessExpiresAtMs: number;
+}
+
+/** A session of AuthService.Login. */
+export interface PasswordLogin extends LoginBase {
+  readonly kind: "password";
+  readonly refreshToken: string;
+  /** When the password is asked again; milliseconds since the epoch. */
+  readonly expiresAtMs: number;
+  /** Of the refresh that was begun and whose answer is not here yet. */
+  readonly pendingRequestId?: string;
+}
+
+/** A login to a suite, as it is kept. A further kind is a further member here and in `loginKinds`. */
+export type StoredLogin = PasswordLogin;
+
+/** What a kind of login can do. */
+export interface LoginKind<L extends StoredLogin> {
+  /**
+   * The login with a new access token. `keep` stores a state that must not be lost before the server is asked. Throws a ServiceError
+   * with CREDENTIAL_EXPIRED, CREDENTIAL_REVOKED, CREDENTIAL_REJECTED or REFRESH_TOKEN_REUSED when the user has to log in again.
+   */
+  refresh(login: L, server: LoginServer, keep: (login: L) => void): Promise<L>;
+  /** Ends the login at the server. Ending one that has ended is no failure. */
+  end(login: L, server: LoginServer, options: { readonly everywhere: boolean }): Promise<void>;
+}
+
+/** The suite's Auth, as somebody without a credential reaches it. */
+export interface LoginServer {
+  readonly auth: import("@sandgate/rpc").Client<typeof import("@sandgate/api/auth").AuthService>;
+  readonly signal: AbortSignal;
+}
