@@ -60,6 +60,8 @@ export interface SandboxModuleDeps {
   readonly random?: (sizeBytes: number) => Uint8Array;
   /** How long an interrupted change may lie before it is gone on with. */
   readonly sweepIntervalMs: number;
+  /** Whether the driver is to keep a spare sandbox. */
+  readonly keepSpare?: boolean;
   readonly timing?: Partial<SandboxTiming>;
 }
 
@@ -127,7 +129,10 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
   return {
     services: [
       implement(SandboxService, {
-        createSandbox: createSandbox({ store, driver, reconciler, trustDomain, clock, newSandboxId, newId }),
+        createSandbox: createSandbox({
+          ...{ store, driver, reconciler, trustDomain, clock, newId },
+          newSandboxId: () => driver.takeSpare?.() ?? newSandboxId(),
+        }),
         getSandbox: getSandbox({ store, trustDomain }),
         listSandboxes: listSandboxes({ store, trustDomain }),
         deleteSandbox: deleteSandbox({ store, reconciler, trustDomain, clock }),
@@ -146,6 +151,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
     async start() {
       await changes.start();
       await reconciler.start();
+      if (deps.keepSpare === true) driver.keepSpare?.(newSandboxId);
     },
     async stop() {
       await reconciler.stop();

@@ -94,6 +94,7 @@ export async function openSandbox(options: {
     clock,
     newId: randomUUID,
     sweepIntervalMs: settings.sweep_interval_ms,
+    keepSpare: settings.driver.local.keep_spare,
     ...(parts?.timing !== undefined && { timing: parts.timing }),
   });
   return {

@@ -20,6 +20,10 @@ export const sandboxSettings = {
           terminal_file: filePath().describe("the terminal's native module, pty.node"),
           first_uid: z.int().min(1_000).max(2_000_000_000).default(200_000).describe("as root: first uid of sandboxes"),
           uid_count: z.int().min(1).max(1_000_000).default(65_536).describe("as root: how many uids follow it"),
+          keep_spare: z
+            .boolean()
+            .default(true)
+            .describe("keeps one sandbox set up in advance, about 40 MB, so that the next one starts faster"),
           egress_uid: z
             .int()
             .min(1)

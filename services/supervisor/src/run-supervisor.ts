@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { closeInheritedDescriptors } from "./close-inherited-descriptors.ts";
 import { debugRpc } from "./debug/debug-rpc.ts";
+import { hearLine } from "./hear-line.ts";
 import { takeBootstrapToken } from "./identity/bootstrap-token.ts";
 import { createLogger } from "./logger.ts";
 import { type SupervisorParts, startSupervisor } from "./supervisor.ts";
@@ -11,7 +12,9 @@ import { systemTimers } from "./timers.ts";
 const stopGraceMs = 60_000;
 
 /**
- * The program that a driver runs in a sandbox: `supervisor.mjs <configuration file>`. Exits 0 after a shutdown, 3 when it cannot go on.
+ * The program that a driver runs in a sandbox: `supervisor.mjs <configuration file> [--wait]`. Exits 0 after a shutdown, 3 when it cannot go on.
+ * With --wait it is without an identity until a line comes on its standard input: then the token is there, and the configuration is read anew;
+ * when the input ends instead, it exits 0.
  * `supervisor.mjs debug-rpc …` asks a running one.
  */
 export async function runSupervisor(parts: SupervisorParts = {}): Promise<never> {
@@ -25,17 +28,25 @@ export async function runSupervisor(parts: SupervisorParts = {}): Promise<never>
     );
   try {
     closeInheritedDescriptors();
-    const [, , configFile = "/run/sandgate/bootstrap/config.json"] = process.argv;
-    const config = parseSupervisorConfig(readFileSync(configFile, "utf8"));
-    const supervisor = startSupervisor({
-      config,
-      parts,
+    const [, , configFile = "/run/sandgate/bootstrap/config.json", option] = process.argv;
+    const readConfig = () => parseSupervisorConfig(readFileSync(configFile, "utf8"));
+    const config = readConfig();
+    const takeAssignment = () => ({
+      config: readConfig(),
       bootstrapToken: takeBootstrapToken({
         // house-rule environment: G-11 names variables, which must be gone from it before a workload is started
         environment: process.env,
         tokenFile: config.tokenFile,
         warn: (message) => logger.warn(message),
       }),
+    });
+    const supervisor = startSupervisor({
+      config,
+      parts,
+      assignment:
+        option === "--wait"
+          ? hearLine(0).then((heard) => (heard ? takeAssignment() : process.exit(0)))
+          : Promise.resolve(takeAssignment()),
       version: "0.1.0",
       runtime: "/opt/sandgate/bin/node",
       privateDirectory: "/tmp",

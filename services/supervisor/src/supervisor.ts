@@ -2,6 +2,7 @@ import { AuthService } from "@sandgate/api/auth";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
 import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
+import type { ConfinementFinding } from "./confinement/confinement-finding.ts";
 import { probeConfinement } from "./confinement/confinement-probe.ts";
 import { holdControlStream } from "./control-stream.ts";
 import { startDebugServer } from "./debug/debug-server.ts";
@@ -18,8 +19,10 @@ import type { Timers } from "./timers.ts";
 
 /** What a supervisor is made of. */
 export interface SupervisorOptions {
+  /** Holds from the beginning but for the name and the workload's environment and limits. */
   readonly config: SupervisorConfig;
-  readonly bootstrapToken: string;
+  /** Resolves when the sandbox is to get its identity. */
+  readonly assignment: Promise<Assignment>;
   readonly version: string;
   /** The runtime as workloads see it. */
   readonly runtime: string;
@@ -39,6 +42,12 @@ export interface SupervisorParts {
   readonly sandbox?: (client: Client<typeof SandboxService>) => Client<typeof SandboxService>;
 }
 
+/** What makes of a sandbox that is set up a certain one. */
+export interface Assignment {
+  readonly bootstrapToken: string;
+  readonly config: Pick<SupervisorConfig, "name" | "workload">;
+}
+
 /** A running supervisor. */
 export interface Supervisor {
   /** Resolves when `shutDown` was called and every process has ended. Rejects when it cannot go on. */
@@ -52,7 +61,7 @@ const firstTokenWaitMs = 5_000;
 /** How long a shutdown waits for the control plane to take the last output. */
 const lastWordsMs = 2_000;
 
-/** Starts a sandbox's supervisor: forwarder, probe and enrolment at the same time, then the control stream. */
+/** Starts a sandbox's supervisor: forwarder, probe and, once assigned, enrolment at the same time, then the control stream. */
 export function startSupervisor(options: SupervisorOptions): Supervisor {
   const { config, timers, random, logger, parts = {} } = options;
   const stopping = new AbortController();
@@ -147,21 +156,27 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     end().then(resolve, reject);
   };
 
-  const run = async (): Promise<void> => {
-    const enrolled = keeper.enrol(options.bootstrapToken, stopping.signal);
+  const probe = async (): Promise<readonly ConfinementFinding[]> => {
     const [workload, forwarder] = await Promise.all([preparing, forwarding]);
     workload.forwarderPort = forwarder.port;
     endWorkload = (graceMs) => workload.end(graceMs);
-    const confinement = probeConfinement({
+    const findings = await probeConfinement({
       workload,
       runtime: options.runtime,
       unreachablePaths: config.unreachablePaths,
       filtered: workload.filtered,
-    }).then((findings) => {
-      for (const finding of findings) if (!finding.confined) logger.error("not confined", { check: finding.name });
-      return findings;
     });
-    confinement.catch(fail);
+    for (const finding of findings) if (!finding.confined) logger.error("not confined", { check: finding.name });
+    return findings;
+  };
+  const confinement = probe();
+  confinement.catch(fail);
+
+  const run = async (): Promise<void> => {
+    const assignment = await options.assignment;
+    const enrolled = keeper.enrol(assignment.bootstrapToken, stopping.signal);
+    const workload = await preparing;
+    workload.configure(assignment.config);
     await enrolled;
     logger.info("enrolled");
     enrolmentChannel.renew();

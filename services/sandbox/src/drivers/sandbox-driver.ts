@@ -71,6 +71,13 @@ export interface SandboxDriver {
   readonly name: string;
   /** Says what this machine can give. Tried, not assumed; remembered for the life of the driver unless it refused. */
   isolation(): Promise<Isolation>;
+  /**
+   * From now on the driver, where it can, keeps a sandbox under an id of this kind that is set up but for its identity, so that starting it
+   * takes a fraction of the time. It is gone when the driver's process ends.
+   */
+  keepSpare?(newSandboxId: () => string): void;
+  /** The id of the spare sandbox, for one new sandbox alone; undefined while there is none. */
+  takeSpare?(): string | undefined;
   /** Makes the sandbox's directories. Repeating it changes nothing. */
   prepare(sandboxId: string): Promise<SandboxEndpoints>;
   /**

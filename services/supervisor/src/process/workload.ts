@@ -18,9 +18,13 @@ export interface Workload {
   end(graceMs: number): Promise<void>;
   /** The ways out that every process is told, after the forwarder has its port. */
   forwarderPort: number;
+  /** What every process gets that is started from now on. */
+  configure(config: WorkloadConfig): void;
   /** Whether system calls are filtered: on the architectures that the filter knows. */
   readonly filtered: boolean;
 }
+
+type WorkloadConfig = Pick<SupervisorConfig, "name" | "workload">;
 
 /** One process to start. */
 export interface WorkloadStart {
@@ -32,24 +36,28 @@ export interface WorkloadStart {
 
 /** Prepares what every process needs: pipes, the system call filter, the view of the system. */
 export async function createWorkload(options: {
-  config: Pick<SupervisorConfig, "sandboxId" | "name" | "workload" | "forwarderPort">;
+  config: WorkloadConfig & Pick<SupervisorConfig, "sandboxId" | "forwarderPort">;
   /** A directory that only the supervisor sees. */
   privateDirectory: string;
 }): Promise<Workload> {
-  const { config } = options;
+  const { sandboxId, forwarderPort } = options.config;
+  let config: WorkloadConfig = options.config;
   const [pipes, recentProgram] = await Promise.all([
     FifoPool.create({ parent: options.privateDirectory, batch: 12 }),
     isRecentProgram(),
   ]);
   const filter = writeFilter(options.privateDirectory);
   const system = readSystemView();
-  const limits = withinHardLimits(config.workload.limits, readFileSync("/proc/self/limits", "latin1"));
+  const hardLimits = readFileSync("/proc/self/limits", "latin1");
   const running = new Set<WorkloadProcess>();
   let ending = false;
 
   const workload: Workload = {
-    forwarderPort: config.forwarderPort,
+    forwarderPort,
     filtered: filter !== undefined,
+    configure: (next) => {
+      config = next;
+    },
     start: async (request) => {
       const command = workloadCommand({
         request: {
@@ -57,7 +65,7 @@ export async function createWorkload(options: {
           workingDirectory: request.workingDirectory,
           terminal: request.streams.kind === "terminal",
           environment: workloadEnvironment({
-            sandboxId: config.sandboxId,
+            sandboxId,
             forwarderPort: workload.forwarderPort,
             own: {
               ...(request.streams.kind === "terminal" ? { TERM: "xterm-256color" } : {}),
@@ -66,7 +74,7 @@ export async function createWorkload(options: {
             },
           }),
         },
-        settings: { ...config.workload, limits },
+        settings: { ...config.workload, limits: withinHardLimits(config.workload.limits, hardLimits) },
         hostName: config.name,
         systemRoots: system.roots,
         systemLinks: system.links,

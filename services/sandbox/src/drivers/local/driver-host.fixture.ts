@@ -36,6 +36,10 @@ const obey = async (current: LocalDriver, call: string, argument: unknown): Prom
       return current.stop(argument as Parameters<LocalDriver["stop"]>[0]);
     case "destroy":
       return current.destroy(argument as string);
+    case "keepSpare":
+      return current.keepSpare(() => argument as string);
+    case "takeSpare":
+      return current.takeSpare();
     case "list":
       return current.list();
     default:

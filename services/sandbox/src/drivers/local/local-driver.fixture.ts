@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type BuiltSupervisor, buildSupervisor, type FakeControlPlane } from "@sandgate/testing";
 import { build } from "esbuild";
+import { expect } from "vitest";
 import type { DriverUnderTest } from "../sandbox-driver.contract.ts";
 import type { DriverExit, SandboxDriver } from "../sandbox-driver.ts";
 
@@ -31,6 +32,8 @@ export const driverAccounts: readonly DriverAccount[] =
 export interface LocalDriverUnderTest extends DriverUnderTest {
   readonly stateDirectory: string;
   readonly files: BuiltSupervisor;
+  /** Has the driver make a spare sandbox with this id and takes it. */
+  takeSpare(sandboxId: string): Promise<void>;
 }
 
 /** Starts a local driver in a process of its own. */
@@ -75,6 +78,10 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
   return {
     stateDirectory,
     files,
+    takeSpare: async (sandboxId) => {
+      await running.call("keepSpare", sandboxId);
+      await expect.poll(() => running.call("takeSpare"), { interval: 5, timeout: 20_000 }).toBe(sandboxId);
+    },
     get driver() {
       return running.driver;
     },

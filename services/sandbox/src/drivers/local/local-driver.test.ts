@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
 import { createFakeControlPlane, type FakeControlPlane, type FakeSession } from "@sandgate/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { describeSandboxDriver, newSandboxId } from "../sandbox-driver.contract.ts";
 import { driverAccounts, type LocalDriverUnderTest, startLocalDriver } from "./local-driver.fixture.ts";
 import {
@@ -13,6 +13,72 @@ import {
 
 for (const account of driverAccounts) {
   describeSandboxDriver(`local, ${account.name}`, () => startLocalDriver(account));
+
+  describe(`a spare sandbox of the local driver, ${account.name}`, () => {
+    let subject: LocalDriverUnderTest;
+    let plane: FakeControlPlane;
+    let id: string;
+
+    beforeAll(async () => {
+      subject = await startLocalDriver(account);
+    });
+    beforeEach(async () => {
+      id = newSandboxId();
+      plane = await createFakeControlPlane(id);
+      await subject.trust(plane);
+      await subject.takeSpare(id);
+    });
+    afterEach(async () => {
+      await subject.driver.destroy(id);
+      expect(await subject.tracesOf(id)).toEqual([]);
+      await plane.close();
+    });
+    afterAll(() => subject.close());
+
+    const start = async (): Promise<FakeSession> => {
+      const { controlDirectory } = await subject.driver.prepare(id);
+      await plane.open(controlDirectory);
+      await subject.driver.start({
+        sandboxId: id,
+        incarnation: 1n,
+        name: "demo",
+        spec: create(SandboxSpecSchema, { environment: { GREETING: "hello" }, limits: { openFiles: 64 } }),
+        bootstrapToken: plane.bootstrapToken,
+      });
+      return plane.session();
+    };
+    const supervisors = async () => (await subject.tracesOf(id)).filter((trace) => trace.includes("supervisor.mjs"));
+
+    it("becomes the sandbox that it is started as, by the supervisor that waited", async () => {
+      const before = await supervisors();
+      expect(before.length).toBe(1);
+      const session = await start();
+      const { checks } = await session.confinement;
+      expect(checks.filter(({ confined }) => !confined)).toEqual([]);
+      const { stdout } = await plane
+        .exec(session, { command: ["sh", "-c", "hostname; echo $GREETING; ulimit -n"] })
+        .collect();
+      expect(stdout).toBe("demo\nhello\n64\n");
+      expect(await supervisors()).toEqual(before);
+      expect(await subject.driver.list()).toContainEqual({ sandboxId: id, running: true, incarnation: 1n });
+    });
+
+    it("ends with a driver that is killed; the next one starts the sandbox all the same", async () => {
+      const before = await supervisors();
+      await subject.crash();
+      await subject.trust(plane);
+      const session = await start();
+      expect(await plane.exec(session, { command: ["hostname"] }).collect()).toMatchObject({ stdout: "demo\n" });
+      expect((await supervisors()).filter((each) => before.includes(each))).toEqual([]);
+    });
+
+    it("that was killed while it waited is replaced", async () => {
+      subject.killSupervisor(id);
+      const session = await start();
+      expect(await plane.exec(session, { command: ["hostname"] }).collect()).toMatchObject({ stdout: "demo\n" });
+      expect(plane.calls.issueSandboxToken).toBe(1);
+    });
+  });
 
   describe(`a workload of the local driver, ${account.name}`, () => {
     let subject: LocalDriverUnderTest;

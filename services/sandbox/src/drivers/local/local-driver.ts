@@ -2,8 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { mkdir, open, readFile, rm, stat, unlink } from "node:fs/promises";
+import { Socket } from "node:net";
 import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
+import { create } from "@bufbuild/protobuf";
+import { SandboxSpecSchema } from "@sandgate/api/sandbox";
 import {
   type DriverExit,
   DriverRefusal,
@@ -40,6 +43,15 @@ export interface LocalDriverOptions {
   readonly egressUid?: number;
   /** How often the end of a sandbox is looked for that an earlier run of this program started; default 500 ms. */
   readonly adoptedCheckMs?: number;
+  /** How long after a start the next spare sandbox is made, so that it takes no time from what was started; default 120 ms. */
+  readonly spareDelayMs?: number;
+}
+
+/** A sandbox that is set up; its supervisor waits, without an identity, to be told to start. */
+interface Spare {
+  readonly sandboxId: string;
+  /** Undefined while it is being made. */
+  child?: ChildProcess;
 }
 
 const removalTimeoutMs = 15_000;
@@ -57,6 +69,12 @@ export class LocalDriver implements SandboxDriver {
   readonly #expected = new Set<string>();
   /** What stands for the sandboxes that an earlier run of this program started, by pid: their end is looked for. */
   readonly #watched = new Map<number, BorderProcess>();
+  /** Supervisors that wait in sandboxes whose ids were taken. */
+  readonly #waiting = new Map<string, ChildProcess>();
+  /** The sandbox whose id can be taken. */
+  #spare: Spare | undefined;
+  #newSandboxId: (() => string) | undefined;
+  #refill: NodeJS.Timeout | undefined;
   #adoption: NodeJS.Timeout | undefined;
   #ready: Promise<{ facts: MachineFacts; files: SupervisorFiles; etcDirectory: string }> | undefined;
   #isolation: Promise<Isolation> | undefined;
@@ -82,6 +100,19 @@ export class LocalDriver implements SandboxDriver {
     return isolation;
   }
 
+  keepSpare(newSandboxId: () => string): void {
+    this.#newSandboxId = newSandboxId;
+    this.#refillAfter(0);
+  }
+
+  takeSpare(): string | undefined {
+    const { sandboxId, child } = this.#spare ?? {};
+    if (sandboxId === undefined || child === undefined) return undefined;
+    this.#spare = undefined;
+    this.#waiting.set(sandboxId, child);
+    return sandboxId;
+  }
+
   prepare(sandboxId: string): Promise<SandboxEndpoints> {
     return this.#inTurn(sandboxId, async () => {
       const { paths, owner } = await this.#directories.prepare(sandboxId);
@@ -92,17 +123,26 @@ export class LocalDriver implements SandboxDriver {
 
   start(start: SandboxStart): Promise<void> {
     return this.#inTurn(start.sandboxId, async () => {
-      const present = this.#find(start.sandboxId);
-      if (present.some(({ role, incarnation }) => role === "init" && incarnation >= start.incarnation)) return;
-      await this.#end(start.sandboxId);
+      const { sandboxId, incarnation } = start;
+      const waiting = this.#waiting.get(sandboxId);
+      if (waiting === undefined && (await this.#hasStarted(start))) return;
       const { refusal } = await this.isolation();
       if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
-      const { paths, owner } = await this.#directories.prepare(start.sandboxId);
-      await this.#writeBootstrap(start, paths, owner);
-      await replaceFile(paths.record, JSON.stringify({ incarnation: String(start.incarnation) }));
-      this.#expected.delete(start.sandboxId);
-      await this.#launch(start, paths, owner);
-    });
+      if (waiting === undefined || incarnation !== spareIncarnation) await this.#end(sandboxId);
+      const { paths, owner } = await this.#directories.prepare(sandboxId);
+      await this.#writeConfig(start, paths, owner);
+      await this.#directories.writeForSupervisor(join(paths.bootstrap, "token"), start.bootstrapToken, owner);
+      this.#expected.delete(sandboxId);
+      const record = JSON.stringify({ incarnation: String(incarnation) });
+      if (this.#waiting.delete(sandboxId) && waiting !== undefined && (await tellToStart(waiting))) {
+        // Only now: without it, whoever finds the supervisor after our death knows that it was never told.
+        await replaceFile(paths.record, record);
+      } else {
+        await this.#end(sandboxId);
+        await replaceFile(paths.record, record);
+        await this.#launch({ sandboxId, incarnation, paths, owner });
+      }
+    }).finally(() => this.#refillAfter(this.#options.spareDelayMs ?? 120));
   }
 
   stop({ sandboxId, graceMs }: { readonly sandboxId: string; readonly graceMs: number }): Promise<void> {
@@ -130,6 +170,7 @@ export class LocalDriver implements SandboxDriver {
       isOwner: (uid) => this.#directories.isOwner(uid),
     });
     const ids = new Set([...(await this.#directories.list()), ...processes.map(({ sandboxId }) => sandboxId)]);
+    if (this.#spare !== undefined) ids.delete(this.#spare.sandboxId);
     return Promise.all(
       [...ids].map(async (sandboxId): Promise<DriverSandbox> => {
         const inits = processes.filter((each) => each.sandboxId === sandboxId && each.role === "init");
@@ -153,7 +194,57 @@ export class LocalDriver implements SandboxDriver {
     clearInterval(this.#adoption);
     this.#adoption = undefined;
     this.#listeners.clear();
+    clearTimeout(this.#refill);
+    this.#newSandboxId = undefined;
     await Promise.allSettled(this.#queues.values());
+    if (this.#spare !== undefined) await this.destroy(this.#spare.sandboxId);
+  }
+
+  /** Whether this incarnation, or a later one, runs. A supervisor that waits has no record of a start. */
+  async #hasStarted({ sandboxId, incarnation }: SandboxStart): Promise<boolean> {
+    const runs = this.#find(sandboxId).some((each) => each.role === "init" && each.incarnation >= incarnation);
+    return runs && ((await this.#readIncarnation(sandboxId)) ?? 0n) >= incarnation;
+  }
+
+  #refillAfter(delayMs: number): void {
+    if (this.#newSandboxId === undefined) return;
+    clearTimeout(this.#refill);
+    this.#refill = setTimeout(() => void this.#makeSpare(), delayMs).unref();
+  }
+
+  /** Makes a spare sandbox unless there is one. It is no fault where that fails: the next start says why. */
+  async #makeSpare(): Promise<void> {
+    const sandboxId = this.#newSandboxId?.();
+    if (sandboxId === undefined || this.#spare !== undefined) return;
+    const spare: Spare = { sandboxId };
+    this.#spare = spare;
+    try {
+      await this.#inTurn(sandboxId, async () => {
+        const { refusal } = await this.isolation();
+        if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
+        const { paths, owner } = await this.#directories.prepare(sandboxId);
+        const incarnation = spareIncarnation;
+        await this.#writeConfig(
+          { sandboxId, incarnation, name: sandboxId, spec: create(SandboxSpecSchema) },
+          paths,
+          owner,
+        );
+        const child = await this.#launch({ sandboxId, incarnation, paths, owner, waits: true });
+        child.once("exit", () => {
+          this.#waiting.delete(sandboxId);
+          if (this.#spare === spare) this.#discardSpare();
+        });
+        spare.child = child;
+      });
+    } catch {
+      this.#discardSpare();
+    }
+  }
+
+  #discardSpare(): void {
+    const sandboxId = this.#spare?.sandboxId;
+    this.#spare = undefined;
+    if (sandboxId !== undefined) this.destroy(sandboxId).catch(() => {}); // the next sweep finds what is left of it
   }
 
   async #examine(): Promise<Isolation> {
@@ -229,7 +320,11 @@ export class LocalDriver implements SandboxDriver {
     return this.#ready;
   }
 
-  async #writeBootstrap(start: SandboxStart, paths: SandboxPaths, owner: SandboxOwner | undefined): Promise<void> {
+  async #writeConfig(
+    start: Omit<SandboxStart, "bootstrapToken">,
+    paths: SandboxPaths,
+    owner: SandboxOwner | undefined,
+  ): Promise<void> {
     const { facts } = await this.#prepareMachine();
     const { stateDirectory, runtimeDirectory, settings } = this.#options;
     const config = supervisorConfig({
@@ -246,11 +341,17 @@ export class LocalDriver implements SandboxDriver {
       ],
     });
     await this.#directories.writeForSupervisor(join(paths.bootstrap, "config.json"), config, owner);
-    await this.#directories.writeForSupervisor(join(paths.bootstrap, "token"), start.bootstrapToken, owner);
   }
 
-  async #launch(start: SandboxStart, paths: SandboxPaths, owner: SandboxOwner | undefined): Promise<void> {
-    const { sandboxId, incarnation } = start;
+  async #launch(options: {
+    readonly sandboxId: string;
+    readonly incarnation: bigint;
+    readonly paths: SandboxPaths;
+    readonly owner: SandboxOwner | undefined;
+    /** Whether the supervisor is to wait until it is told to start, and to end when we do before. */
+    readonly waits?: boolean;
+  }): Promise<ChildProcess> {
+    const { sandboxId, incarnation, paths, owner, waits = false } = options;
     const { files, etcDirectory } = await this.#prepareMachine();
     const label = processLabel({ driverKey: this.#driverKey, sandboxId, incarnation });
     const command = [
@@ -259,6 +360,7 @@ export class LocalDriver implements SandboxDriver {
       "--max-semi-space-size=8",
       inside.supervisor,
       `${inside.bootstrap}/config.json`,
+      ...(waits ? ["--wait"] : []),
     ];
     const outer = outerCommand({ label, paths, files, etcDirectory, owner, command });
     await unlink(paths.supervisorLog).catch(() => {}); // the earlier incarnation's, if there was one
@@ -268,7 +370,7 @@ export class LocalDriver implements SandboxDriver {
       // Detached, with files for its streams: it lives on when this program ends.
       child = spawn(outer.file, outer.args, {
         detached: true,
-        stdio: ["ignore", log, log, "pipe"],
+        stdio: [waits ? "pipe" : "ignore", log, log, "pipe"],
         env: programPath,
         cwd: "/",
       });
@@ -276,6 +378,7 @@ export class LocalDriver implements SandboxDriver {
       closeSync(log);
     }
     child.unref();
+    if (child.stdin instanceof Socket) child.stdin.unref();
     const started = child.stdio[startedDescriptor] as Readable; // spawned as "pipe"
     const fault = await new Promise<string | undefined>((resolve) => {
       started.once("data", () => resolve(undefined));
@@ -292,6 +395,7 @@ export class LocalDriver implements SandboxDriver {
     };
     if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode);
     else child.once("exit", onExit);
+    return child;
   }
 
   /** Kills every process of a sandbox and waits until none is left. */
@@ -375,6 +479,18 @@ export class LocalDriver implements SandboxDriver {
     turn.then(forget, forget);
     return turn;
   }
+}
+
+/** A new sandbox's first. */
+const spareIncarnation = 1n;
+
+/** Whether a supervisor that waits has been told to start; from then on it does not depend on us. */
+async function tellToStart({ stdin }: ChildProcess): Promise<boolean> {
+  if (stdin === null || stdin.destroyed) return false;
+  return new Promise((resolve) => {
+    stdin.once("error", () => resolve(false));
+    stdin.end("start\n", () => resolve(!stdin.errored));
+  });
 }
 
 const programPath = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };

@@ -16,7 +16,7 @@ const reservedProcesses = 48;
 
 /** The configuration file of one supervisor (JSON). It holds no secret. */
 export function supervisorConfig(options: {
-  start: SandboxStart;
+  start: Omit<SandboxStart, "bootstrapToken">;
   settings: SupervisorSettings;
   /** Whether the number of processes can be limited for this sandbox alone. */
   limitProcesses: boolean;
