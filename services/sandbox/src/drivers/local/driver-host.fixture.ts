@@ -1,7 +1,9 @@
 /** A test's program: a local driver in a process of its own, told what to do by lines of JSON, so that it can have another uid and be killed. */
+import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
+import { formatSandboxId, sandboxIdBytes } from "../../domain/sandbox-id.ts";
 import type { SandboxStart } from "../sandbox-driver.ts";
 import { LocalDriver, type LocalDriverOptions } from "./local-driver.ts";
 
@@ -36,8 +38,10 @@ const obey = async (current: LocalDriver, call: string, argument: unknown): Prom
       return current.stop(argument as Parameters<LocalDriver["stop"]>[0]);
     case "destroy":
       return current.destroy(argument as string);
-    case "keepSpare":
-      return current.keepSpare(() => argument as string);
+    case "keepSpare": {
+      const first = [argument as string];
+      return current.keepSpare(() => first.shift() ?? formatSandboxId(randomBytes(sandboxIdBytes)));
+    }
     case "takeSpare":
       return current.takeSpare();
     case "list":
