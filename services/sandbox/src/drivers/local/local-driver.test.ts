@@ -47,7 +47,8 @@ for (const account of driverAccounts) {
       });
       return plane.session();
     };
-    const supervisors = async () => (await subject.tracesOf(id)).filter((trace) => trace.includes("supervisor.mjs"));
+    const supervisors = async () =>
+      (await subject.tracesOf(id)).flatMap((trace) => /^process \d+(?=.*supervisor\.mjs)/.exec(trace) ?? []);
 
     it("becomes the sandbox that it is started as, by the supervisor that waited", async () => {
       const before = await supervisors();
