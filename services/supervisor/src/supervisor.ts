@@ -175,7 +175,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const run = async (): Promise<void> => {
     const assignment = await options.assignment;
     const enrolled = keeper.enrol(assignment.bootstrapToken, stopping.signal);
-    const workload = await preparing;
+    const [workload, forwarder] = await Promise.all([preparing, forwarding]);
     workload.configure(assignment.config);
     await enrolled;
     logger.info("enrolled");
@@ -192,7 +192,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
           sandbox,
           confinement,
           onExec: (open) => {
-            follow(runExec({ sandboxId, open, sandbox, workload, logger }));
+            follow(runExec({ sandboxId, open, sandbox, workload, egressRequests: () => forwarder.requests, logger }));
           },
           onStartMain: (spec) => {
             // Repeated after every reconnect: there is one main process.

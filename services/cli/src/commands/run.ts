@@ -32,8 +32,6 @@ export interface RunOptions {
 }
 
 const readyTimeoutMs = 60_000;
-/** How long this stage takes tells how fast the machine is at the moment. */
-const firstMessage = "exec, first message";
 
 /** `sandgate run`: a command in a sandbox of its own, what it tried to reach, and its exit code. */
 export async function run(context: CommandContext, words: readonly string[], options: RunOptions): Promise<number> {
@@ -85,7 +83,7 @@ export async function run(context: CommandContext, words: readonly string[], opt
       },
       ...streams,
       interruptions: context.interruptions,
-      onFirstOutput: () => timings.mark(firstMessage),
+      onFirstOutput: () => timings.mark("exec, first message"),
     });
   } catch (error) {
     decisions?.close();
@@ -95,7 +93,7 @@ export async function run(context: CommandContext, words: readonly string[], opt
     throw error;
   }
   timings.mark("exec, end");
-  const [tried] = await Promise.all([decisions?.settle(timings.tookMs(firstMessage)) ?? [], remove()]);
+  const [tried] = await Promise.all([decisions?.settle(outcome.egressRequests) ?? [], remove()]);
   timings.mark(options.keep === true ? "decisions" : "decisions and removal asked");
 
   if (outcome.startFault !== undefined)

@@ -1,8 +1,8 @@
 import type { Decision, PolicyService } from "@sandgate/api/policy";
 import type { Client } from "@sandgate/rpc";
 
-/** Once a command has ended, decisions about its last requests are still on their way for about this long on an idle machine. */
-const leastQuietMs = 40;
+/** Where it is not known how many are to come: what nothing has been heard for in this time has been heard. */
+const quietMs = 150;
 /** Never waited longer than this for them. */
 const longestSettleMs = 1_000;
 
@@ -17,13 +17,12 @@ export class DecisionCollector {
     void this.#follow(client, sandbox);
   }
 
-  /** Resolves with everything that was decided, in order, once nothing has come for `patienceMs`, or for 40 ms if that is longer. */
-  async settle(patienceMs: number): Promise<readonly Decision[]> {
-    const quietMs = Math.max(leastQuietMs, patienceMs);
+  /** Resolves with everything that was decided, in order: once there are so many decisions, or, if it is not known how many, none has come for a while. */
+  async settle(expected: number | undefined): Promise<readonly Decision[]> {
     const deadline = performance.now() + longestSettleMs;
-    for (;;) {
-      const more = await this.#hears(Math.min(quietMs, deadline - performance.now()));
-      if (!more || this.#ended || performance.now() >= deadline) break;
+    while (!this.#ended && this.#decisions.size < (expected ?? Number.POSITIVE_INFINITY)) {
+      const leftMs = deadline - performance.now();
+      if (!(await this.#hears(expected === undefined ? Math.min(quietMs, leftMs) : leftMs))) break;
     }
     this.close();
     return [...this.#decisions.values()];

@@ -23,9 +23,11 @@ export interface ExecSink {
 /** How a command in a sandbox ended, and how the process that asked for it should exit. */
 export interface ExecOutcome {
   readonly exitCode: number;
-  readonly exit: ProcessExit | undefined;
+  readonly exit?: ProcessExit;
   /** Why it could not be started, if it could not. */
-  readonly startFault: string | undefined;
+  readonly startFault?: string;
+  /** How many requests the sandbox had sent to the egress proxy by then, where that is known. */
+  readonly egressRequests?: number;
 }
 
 /**
@@ -82,22 +84,25 @@ export async function runExecSession(options: {
           await sink.stderr(output.output.value);
           break;
         case "exit":
-          return { exitCode: exitCodeOfProcess(output.output.value), exit: output.output.value, startFault: undefined };
+          return {
+            exitCode: exitCodeOfProcess(output.output.value),
+            exit: output.output.value,
+            egressRequests: Number(output.egressRequests),
+          };
         case "startFault":
           return {
             exitCode: exitCodeOfStartFault(output.output.value),
-            exit: undefined,
             startFault: output.output.value,
+            egressRequests: Number(output.egressRequests),
           };
         case undefined:
           break;
       }
-      if (outputClosed) return { exitCode: exitCodeOfSignal("SIGPIPE"), exit: undefined, startFault: undefined };
+      if (outputClosed) return { exitCode: exitCodeOfSignal("SIGPIPE") };
     }
-    return { exitCode: exitCodes.sandgateFailed, exit: undefined, startFault: undefined };
+    return { exitCode: exitCodes.sandgateFailed };
   } catch (error) {
-    if (call.signal.aborted && interrupted !== undefined)
-      return { exitCode: exitCodeOfSignal(interrupted), exit: undefined, startFault: undefined };
+    if (call.signal.aborted && interrupted !== undefined) return { exitCode: exitCodeOfSignal(interrupted) };
     throw error;
   } finally {
     inputs.end();

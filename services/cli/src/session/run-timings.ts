@@ -15,11 +15,6 @@ export class RunTimings {
     if (!this.#marks.some((mark) => mark.name === name)) this.#marks.push({ name, atMs: this.#elapsed() });
   }
 
-  /** How long a stage took; 0 if it never came. */
-  tookMs(name: string): number {
-    return this.stages.find(({ stage }) => stage === name)?.tookMs ?? 0;
-  }
-
   /** Every stage with its end and its length. */
   get stages(): readonly { stage: string; endMs: number; tookMs: number }[] {
     return this.#marks.map(({ name, atMs }, index) => ({

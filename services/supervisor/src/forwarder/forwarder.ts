@@ -18,6 +18,8 @@ export interface ForwarderOptions {
 /** A running forwarder. */
 export interface Forwarder {
   readonly port: number;
+  /** How many requests have been passed to the egress proxy. */
+  readonly requests: number;
   close(): Promise<void>;
 }
 
@@ -32,11 +34,15 @@ const answerTimeoutMs = 10 * 60_000;
  */
 export async function startForwarder(options: ForwarderOptions): Promise<Forwarder> {
   const open = new Set<Socket>();
+  let requests = 0;
+  const onRequest = (): void => {
+    requests += 1;
+  };
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
     open.add(client);
     client.on("error", () => client.destroy());
     client.once("close", () => open.delete(client));
-    serve(client, options).catch(() => client.destroy());
+    serve(client, options, onRequest).catch(() => client.destroy());
   });
   server.maxConnections = options.maxConnections ?? 512;
   await new Promise<void>((resolve, reject) => {
@@ -46,6 +52,9 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : options.port,
+    get requests() {
+      return requests;
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -54,7 +63,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   };
 }
 
-async function serve(client: Socket, options: ForwarderOptions): Promise<void> {
+async function serve(client: Socket, options: ForwarderOptions, onRequest: () => void): Promise<void> {
   const head = await readHead(client, { maxBytes: maxHeadBytes, timeoutMs: options.headTimeoutMs ?? 15_000 });
   if (head === "closed") return void client.destroy();
   if (head === "too-slow") return refuse(client, "408 Request Timeout", "the request head did not come in time");
@@ -79,6 +88,7 @@ async function serve(client: Socket, options: ForwarderOptions): Promise<void> {
     return refuse(client, "502 Bad Gateway", "the egress proxy cannot be reached");
   }
   proxy.on("error", () => proxy.destroy());
+  onRequest();
   proxy.write(composeHead(request, token), "latin1");
   if (request.kind === "forward") sendBody({ client, proxy, body: request.body, rest: head.rest });
   await relayAnswer({ client, proxy, request, rest: head.rest });

@@ -1,5 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ExecInput, OpenExec, RelayExecRequestSchema, SandboxService } from "@sandgate/api/sandbox";
+import type {
+  ExecInput,
+  ExecOutputSchema,
+  OpenExec,
+  RelayExecRequestSchema,
+  SandboxService,
+} from "@sandgate/api/sandbox";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import type { Logger } from "../logger.ts";
 import { exitMessage } from "./exit-message.ts";
@@ -9,6 +15,7 @@ import type { Workload } from "./workload.ts";
 import { StartFault } from "./workload-command.ts";
 import type { WorkloadProcess } from "./workload-process.ts";
 
+type Output = MessageInitShape<typeof ExecOutputSchema>;
 type Answer = MessageInitShape<typeof RelayExecRequestSchema>;
 
 /** From SIGHUP to SIGKILL when the caller has gone. */
@@ -22,11 +29,17 @@ export async function runExec(options: {
   open: OpenExec;
   sandbox: Client<typeof SandboxService>;
   workload: Workload;
+  /** How many requests have been passed to the egress proxy until now. */
+  egressRequests: () => number;
   logger: Logger;
 }): Promise<void> {
   const { sandboxId, open, sandbox, workload, logger } = options;
   const started = Promise.withResolvers<WorkloadProcess | undefined>();
   let finished = false;
+  const last = (output: NonNullable<Output["output"]>): Output => ({
+    output,
+    egressRequests: BigInt(options.egressRequests()),
+  });
 
   const answers = async function* (): AsyncGenerator<Answer> {
     yield { sandboxId, execId: open.execId };
@@ -36,7 +49,7 @@ export async function runExec(options: {
     });
     if (process instanceof StartFault) {
       started.resolve(undefined);
-      yield { sandboxId, output: { output: { case: "startFault", value: process.message } } };
+      yield { sandboxId, output: last({ case: "startFault", value: process.message }) };
       finished = true;
       return;
     }
@@ -51,7 +64,7 @@ export async function runExec(options: {
       exit.kind === "not-started"
         ? ({ case: "startFault", value: tail.toString("utf8").trim() || "the process could not be started" } as const)
         : ({ case: "exit", value: exitMessage(exit) } as const);
-    yield { sandboxId, output: { output } };
+    yield { sandboxId, output: last(output) };
     finished = true;
   };
 
