@@ -6,9 +6,15 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from "./embedded-postgres.ts";
+import {
+  type EmbeddedPostgres,
+  type EmbeddedPostgresOptions,
+  embeddedConnection,
+  startEmbeddedPostgres,
+} from "./embedded-postgres.ts";
 import { EmbeddedPostgresError } from "./embedded-postgres-error.ts";
 import { findServerProcesses } from "./postmaster.ts";
+import { prepareDatabase } from "./prepare-database.ts";
 
 const isRoot = process.geteuid?.() === 0;
 const sourceFile = new URL("./embedded-postgres.ts", import.meta.url).href;
@@ -167,6 +173,40 @@ test("a data directory that was being made when its maker was killed is made ane
 test("two that start at once end up with one server", async () => {
   const [first, second] = await Promise.all([start(), start()]);
   expect(first?.pid).toBe(second?.pid);
+});
+
+test("who prepares the database before the server is there waits for it, if he has the patience", async () => {
+  const connection = embeddedConnection(root);
+  const services = ["auth", "policy"];
+  await expect(prepareDatabase({ connection, services })).rejects.toMatchObject({ code: "ENOENT" });
+  const waits: unknown[] = [];
+  const prepared = services.map((service) =>
+    prepareDatabase({
+      connection,
+      services: [service],
+      patienceMs: 60_000,
+      onWait: (fault) => waits.push(fault),
+    }),
+  );
+  const server = await start();
+  await Promise.all(prepared);
+  expect(waits.length).toBe(2);
+  expect(
+    await query(
+      server,
+      "select nspname::text as name from pg_namespace where nspname = any('{auth,policy}') order by 1",
+    ),
+  ).toEqual([{ name: "auth" }, { name: "policy" }]);
+});
+
+test("a data directory that is a copy of an earlier one's beginning is as private, and holds none of its data", async () => {
+  const first = await start();
+  await query(first, "create table kept (id int)");
+  await first.stop();
+  rmSync(data, { recursive: true });
+  const second = await start();
+  expect(statSync(data)).toMatchObject({ uid: isRoot ? 65_531 : process.geteuid?.(), mode: 0o40700 });
+  expect(await query(second, "select to_regclass('kept') as kept")).toEqual([{ kept: null }]);
 });
 
 test("a server whose socket was removed is started again where it can be reached", async () => {

@@ -6,6 +6,7 @@ import { Socket } from "node:net";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { ClusterTemplate } from "./cluster-template.ts";
 import { type ConnectionSettings, toClientConfig } from "./connection-settings.ts";
 import { EmbeddedPostgresError } from "./embedded-postgres-error.ts";
 import { findPostgresBinaries, type PostgresBinaries, postgresMajorVersion } from "./postgres-binaries.ts";
@@ -68,6 +69,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   return server;
 }
 
+/** Where the server with this runtime directory is, or will be, reached. */
+export function embeddedConnection(runtimeDirectory: string): SocketConnection {
+  return { host: join(runtimeDirectory, "postgres"), port, database: databaseName, user: superuser };
+}
+
 class EmbeddedServer implements EmbeddedPostgres {
   readonly connection: SocketConnection;
   readonly #options: EmbeddedPostgresOptions;
@@ -86,11 +92,11 @@ class EmbeddedServer implements EmbeddedPostgres {
     this.#binaries = findPostgresBinaries();
     const ownUid = process.geteuid?.() ?? 0;
     this.#uid = ownUid === 0 ? (options.uid ?? 65_531) : ownUid;
-    this.#socketDirectory = join(options.runtimeDirectory, "postgres");
+    this.connection = embeddedConnection(options.runtimeDirectory);
+    this.#socketDirectory = this.connection.host;
     const socket = join(this.#socketDirectory, `.s.PGSQL.${port}`);
     if (Buffer.byteLength(socket) > 107)
       throw new EmbeddedPostgresError(`the path of the socket is too long (107 bytes at most): ${socket}`);
-    this.connection = { host: this.#socketDirectory, port, database: databaseName, user: superuser };
   }
 
   get pid(): number {
@@ -145,28 +151,14 @@ class EmbeddedServer implements EmbeddedPostgres {
       throw new EmbeddedPostgresError(`${dataDirectory} is not empty and holds no PostgreSQL data`);
 
     const fresh = join(parent, `${prefix}${process.pid}-${randomUUID().slice(0, 8)}`);
-    await mkdir(fresh, { mode: 0o700 });
+    const template = new ClusterTemplate({ binaries: this.#binaries, uid: this.#uid });
     try {
-      await this.#own(fresh);
-      const command = await this.#command(
-        "initdb",
-        [
-          ...["--pgdata", fresh, "--username", superuser],
-          ...["--auth-local", "trust", "--auth-host", "reject"],
-          ...["--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"],
-          ...["--wal-segsize", "4", "--no-instructions"],
-          ...(durable ? [] : ["--no-sync"]),
-        ],
-        [fresh],
-      );
-      const child = spawn(command.file, command.args, { env: command.env, stdio: ["ignore", "pipe", "pipe", "pipe"] });
-      let output = "";
-      for (const stream of [child.stdout, child.stderr])
-        stream?.setEncoding("utf8").on("data", (text: string) => {
-          output = (output + text).slice(-4_000);
-        });
-      const code = await exitOf(child, command, "close");
-      if (code !== 0) throw new EmbeddedPostgresError(`initdb failed:\n${output.trim()}`);
+      if (!(await template.copyTo(fresh, { durable }))) {
+        await mkdir(fresh, { mode: 0o700 });
+        await this.#own(fresh);
+        await this.#runInitdb(fresh);
+        await template.keep(fresh);
+      }
       await syncDirectory(parent);
       await rename(fresh, dataDirectory).catch(async (error: NodeJS.ErrnoException) => {
         // another starter was faster: what it made is as good
@@ -176,6 +168,29 @@ class EmbeddedServer implements EmbeddedPostgres {
     } finally {
       await rm(fresh, { recursive: true, force: true });
     }
+  }
+
+  async #runInitdb(fresh: string): Promise<void> {
+    const { durable = true } = this.#options;
+    const command = await this.#command(
+      "initdb",
+      [
+        ...["--pgdata", fresh, "--username", superuser],
+        ...["--auth-local", "trust", "--auth-host", "reject"],
+        ...["--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"],
+        ...["--wal-segsize", "4", "--no-instructions"],
+        ...(durable ? [] : ["--no-sync"]),
+      ],
+      [fresh],
+    );
+    const child = spawn(command.file, command.args, { env: command.env, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        output = (output + text).slice(-4_000);
+      });
+    const code = await exitOf(child, command, "close");
+    if (code !== 0) throw new EmbeddedPostgresError(`initdb failed:\n${output.trim()}`);
   }
 
   /** Takes over the running server or starts one; leaves its pid behind when it is ready. */
@@ -288,12 +303,12 @@ class EmbeddedServer implements EmbeddedPostgres {
     const client = new pg.Client(toClientConfig({ ...this.connection, database: "postgres" }, undefined));
     try {
       await client.connect();
-      return true;
     } catch {
+      client.end().catch(() => {}); // not awaited: of one that was never connected it may never resolve
       return false;
-    } finally {
-      await client.end().catch(() => {});
     }
+    await client.end();
+    return true;
   }
 
   async #ensureDatabase(): Promise<void> {

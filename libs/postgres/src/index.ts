@@ -2,6 +2,7 @@ export type { ConnectionIdentity, ConnectionSettings, ConnectionTimeouts } from 
 export {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
+  embeddedConnection,
   type SocketConnection,
   startEmbeddedPostgres,
 } from "./embedded-postgres.ts";

@@ -36,7 +36,7 @@ export async function followTrust(options: {
     }
     if (signal.aborted) return;
     await pause(delayMs * (0.5 + Math.random()), signal); // jittered: all consumers lose the stream at the same moment
-    delayMs = Math.min(delayMs * 2, 1_000);
+    delayMs = Math.min(delayMs * 2, 100);
   }
 }
 

@@ -20,7 +20,7 @@ export interface GrpcChannelOptions {
 
 const unaryTimeoutMs = 10_000;
 
-/** Opens a gRPC connection, lazily; it reconnects by itself with growing, jittered delays of about 1 s at most. */
+/** Opens a gRPC connection, lazily; it reconnects by itself with growing, jittered delays of about 100 ms at most. */
 export function createGrpcChannel(options: GrpcChannelOptions): Channel {
   const client = new Client(
     options.address,
@@ -34,7 +34,7 @@ export function createGrpcChannel(options: GrpcChannelOptions): Channel {
       "grpc.max_receive_message_length": maxMessageBytes,
       "grpc.initial_reconnect_backoff_ms": 50,
       "grpc.min_reconnect_backoff_ms": 50,
-      "grpc.max_reconnect_backoff_ms": 1_000, // services alone open these: they are few, and nothing is accepted while Auth is not heard
+      "grpc.max_reconnect_backoff_ms": 100, // services alone open these: they are few, and nothing is accepted while Auth is not heard
       "grpc.enable_retries": 0,
       "grpc.enable_channelz": 0,
       "grpc.service_config_disable_resolution": 1,

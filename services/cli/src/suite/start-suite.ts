@@ -11,7 +11,7 @@ import { type DevelopmentOrigin, programConfigs } from "./program-configs.ts";
 import { locateProgram, type ProgramName, readableByAll } from "./programs.ts";
 import { readReadiness } from "./readiness.ts";
 import { configFileOf, findSuiteProcesses, type SuiteProcess, stopProcesses } from "./stop-suite.ts";
-import { startSuiteDatabase } from "./suite-database.ts";
+import { openSuiteDatabase } from "./suite-database.ts";
 import type { SuiteDirectories } from "./suite-directories.ts";
 import {
   findSuiteFile,
@@ -116,28 +116,24 @@ async function startMissing(context: {
       const process = recordProcess(directories.processes, name, pid, Date.now());
       if (process !== undefined) mine.push(process);
     };
-    const [pki, database] = await Promise.all([
-      timed(
-        "certificates",
-        createDevelopmentPki({
-          directory: directories.pki,
-          trustDomain: suite.trustDomain,
-          operatorUserId: suite.operatorUserId,
-          ...(root ? { owners: { "egress-proxy": proxyUser } } : {}),
-        }),
-      ),
-      timed(
-        "database",
-        startSuiteDatabase({
-          directories,
-          running: context.running,
-          urlFile: options.databaseUrlFile,
-          url: options.databaseUrl,
-          detached: options.detached,
-          onStarted: (pid) => record("postgres", pid),
-        }),
-      ),
-    ]);
+    const database = await openSuiteDatabase({
+      directories,
+      urlFile: options.databaseUrlFile,
+      url: options.databaseUrl,
+      detached: options.detached,
+      onStarted: (pid) => record("postgres", pid),
+    });
+    const databaseStarted = timed("database", database.started);
+    databaseStarted.catch(() => {}); // awaited below, with the programs that need it
+    const pki = await timed(
+      "certificates",
+      createDevelopmentPki({
+        directory: directories.pki,
+        trustDomain: suite.trustDomain,
+        operatorUserId: suite.operatorUserId,
+        ...(root ? { owners: { "egress-proxy": proxyUser } } : {}),
+      }),
+    );
     options.signal.throwIfAborted();
 
     const everyone = (path: string) => (root ? readableByAll(path, directories.programs) : path);
@@ -146,7 +142,7 @@ async function startMissing(context: {
       directories,
       suite,
       pki,
-      database,
+      database: database.config,
       node,
       supervisor: locateProgram("supervisor"),
       terminal: locateProgram("terminal"),
@@ -177,6 +173,7 @@ async function startMissing(context: {
     const { signal } = options;
     const others = programs.filter((name) => !launched.some(({ launch }) => launch.name === name));
     await Promise.all([
+      databaseStarted,
       ...launched.map(({ launch, child }) => timed(launch.name, untilReady(launch, { child, deadline, signal }))),
       // what went on running has lost its connections to what is started anew
       ...others.map((name) => {

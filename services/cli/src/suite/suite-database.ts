@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readSecretFile } from "@sandgate/config";
-import { prepareDatabase, startEmbeddedPostgres } from "@sandgate/postgres";
-import type { SuiteProcess } from "./stop-suite.ts";
+import { embeddedConnection, prepareDatabase, startEmbeddedPostgres } from "@sandgate/postgres";
 import type { SuiteDirectories } from "./suite-directories.ts";
 import { writeWhole } from "./whole-file.ts";
 
@@ -11,34 +10,40 @@ export type DatabaseConfig =
   | { readonly url_file: string }
   | { readonly host: string; readonly port: number; readonly database: string; readonly user: string };
 
+/** The database of a suite, which may still be starting. */
+export interface SuiteDatabase {
+  readonly config: DatabaseConfig;
+  /** Resolves when it can be used. */
+  readonly started: Promise<void>;
+}
+
 /**
- * Has a database ready for the services: the one whose URL is given now or was given before, else an embedded server, started
- * unless it runs. The URL is kept in a file that only its user can read.
+ * Gets the services a database: the one whose URL is given now or was given before, which must answer, else an embedded server,
+ * which is started unless it runs, while the services start. The URL is kept in a file that only its user can read.
  */
-export async function startSuiteDatabase(options: {
+export async function openSuiteDatabase(options: {
   directories: SuiteDirectories;
-  running: readonly SuiteProcess[];
   urlFile: string | undefined;
   url: string | undefined;
   detached: boolean;
   onStarted: (pid: number) => void;
-}): Promise<DatabaseConfig> {
+}): Promise<SuiteDatabase> {
   const { directories } = options;
-  const services = ["auth", "sandbox", "policy"];
   const urlFile = keepUrl(directories, options);
   if (urlFile !== undefined) {
+    const services = ["auth", "sandbox", "policy"];
     await prepareDatabase({ connection: { url: readSecretFile(urlFile).reveal() }, services });
-    return { url_file: urlFile };
+    return { config: { url_file: urlFile }, started: Promise.resolve() };
   }
-  const server = await startEmbeddedPostgres({
+  const starting = startEmbeddedPostgres({
     dataDirectory: directories.postgres,
     runtimeDirectory: directories.runtime,
     lifetime: options.detached ? "independent" : "starter",
   });
-  options.onStarted(server.pid);
-  await prepareDatabase({ connection: server.connection, services });
-  const { host, port, database, user } = server.connection;
-  return { host, port, database, user };
+  const started = starting.then(({ pid }) => options.onStarted(pid));
+  started.catch(() => {}); // whoever awaits it hears of it
+  const { host, port, database, user } = embeddedConnection(directories.runtime);
+  return { config: { host, port, database, user }, started };
 }
 
 /** The file with the URL that was given now or at an earlier start; undefined when none was. */

@@ -78,7 +78,7 @@ export class PolicyFeed {
       // Where nothing has changed nothing is answered, and that looks like a dead connection: a snapshot always answers.
       resume = !(silent && silence.signal.aborted);
       if (!signal.aborted && resume) await pause(delayMs * (0.5 + Math.random()), signal); // jittered: all proxies lose it at once
-      delayMs = Math.min(delayMs * 2, 1_000);
+      delayMs = Math.min(delayMs * 2, 100);
     }
     for (const timer of this.#absent.values()) clearTimeout(timer);
   }
