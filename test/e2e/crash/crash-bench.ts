@@ -229,6 +229,7 @@ function configsOf(context: {
         node_file: process.execPath,
         supervisor_file: within("programs/supervisor-host.mjs"),
         terminal_file: within("programs/pty.node"),
+        keep_spare: false, // what is found afterwards is to be the sandbox's alone; the driver's own tests kill around spares
         ...(proxyUser !== undefined && { egress_uid: proxyUser.uid }),
       },
     },
