@@ -17,6 +17,7 @@ import { newTokenId } from "./credentials/token-id.ts";
 import type { OperatorRecord } from "./domain/operator-record.ts";
 import { createBootstrapCredential } from "./handlers/create-bootstrap-credential.ts";
 import { createUserToken } from "./handlers/create-user-token.ts";
+import { endIncarnation } from "./handlers/end-incarnation.ts";
 import { getPrincipal } from "./handlers/get-principal.ts";
 import { issueEgressToken } from "./handlers/issue-egress-token.ts";
 import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
@@ -105,6 +106,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     ...users.handlers,
     registerSandbox: registerSandbox({ store, feed, sockets, clock }),
     retireSandbox: retireSandbox({ store, feed, sockets, clock }),
+    endIncarnation: endIncarnation({ store, feed, clock }),
     createBootstrapCredential: createBootstrapCredential({ store, keys, trustDomain, clock, newTokenId }),
     issueSandboxToken: issueSandboxToken({ store, issuer, feed, recordDenial, clock }),
     refreshSandboxToken: refreshSandboxToken({ store, issuer, feed, recordDenial, clock }),

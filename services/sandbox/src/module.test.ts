@@ -273,6 +273,7 @@ describe("a main process", () => {
     expect(completed.mainExit).toMatchObject({ reason: 1, code: 0 });
     await service.asSandbox(id).reportProcessExit(exit);
     await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+    expect(world.register.get(id)).toMatchObject({ alive: true, trusted: false });
     await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
     await service.reach(id, Phase.DELETED);
   });
@@ -287,6 +288,24 @@ describe("a main process", () => {
     await service.reach(id, Phase.READY);
     await service.asSandbox(id).reportProcessExit({ sandboxId: id, incarnation: 1n, exit });
     expect(failureOf(await service.reach(id, Phase.FAILED))).toBe(failure);
+    await expect.poll(() => world.register.get(id)?.trusted).toBe(false);
+  });
+
+  it("has its sandbox's identity revoked when it ends, as soon as Auth can be reached; its processes end all the same (G-15)", async () => {
+    const service = await start();
+    connectAtStart(service);
+    const id = await service.create({ spec: { command: ["make"] } });
+    await service.reach(id, Phase.READY);
+    let isAuthAway = true;
+    world.intercept = (call) => {
+      if (call === "end" && isAuthAway) throw new ServiceError("UNAVAILABLE", "away");
+    };
+    await service.asSandbox(id).reportProcessExit({ sandboxId: id, incarnation: 1n, exit: { reason: 1, code: 0 } });
+    await service.reach(id, Phase.COMPLETED);
+    await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+    expect(world.register.get(id)?.trusted).toBe(true);
+    isAuthAway = false;
+    await expect.poll(() => world.register.get(id)?.trusted).toBe(false);
   });
 
   it.each([

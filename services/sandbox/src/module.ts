@@ -43,7 +43,10 @@ export interface SandboxModuleDeps {
   readonly connection: ConnectionSettings;
   /** In the schema `sandbox`. */
   readonly audit: Pick<AuditLog, "list">;
-  readonly auth: Pick<Client<typeof AuthService>, "registerSandbox" | "retireSandbox" | "createBootstrapCredential">;
+  readonly auth: Pick<
+    Client<typeof AuthService>,
+    "registerSandbox" | "retireSandbox" | "endIncarnation" | "createBootstrapCredential"
+  >;
   readonly policy: Pick<Client<typeof PolicyService>, "setPolicy" | "getPolicy" | "watchEnforcement">;
   readonly subjects: Pick<SubjectRegister, "findSandbox">;
   readonly trust: Pick<TrustState, "onChange">;

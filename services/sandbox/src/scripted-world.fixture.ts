@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { SandboxSubject, WatchTrustResponse } from "@sandgate/api/auth";
 import {
   CreateBootstrapCredentialResponseSchema,
+  EndIncarnationResponseSchema,
   RegisterSandboxResponseSchema,
   RetireSandboxResponseSchema,
   SandboxSubjectSchema,
@@ -126,6 +127,13 @@ export class ScriptedWorld {
       if (subject === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
       this.#tell({ ...subject, alive: false });
       return create(RetireSandboxResponseSchema);
+    },
+    endIncarnation: async ({ sandboxId = "" }) => {
+      this.#enter("end", sandboxId);
+      const subject = this.register.get(sandboxId);
+      if (subject === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
+      this.#tell({ ...subject, trusted: false });
+      return create(EndIncarnationResponseSchema);
     },
     createBootstrapCredential: async ({ sandboxId = "" }) => {
       this.#enter("bootstrap", sandboxId);

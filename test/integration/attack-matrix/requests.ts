@@ -135,6 +135,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   // these end a sandbox: not "own", whose credentials the others need
   RevokeSandbox: ({ world }) => [{ sandbox: world.doomed.revoked.id }],
   DeleteSandbox: ({ world }) => [{ sandbox: world.doomed.deleted.id, requestId: requestId("DeleteSandbox") }],
+  EndIncarnation: ({ world }) => [{ sandboxId: world.doomed.ended.id, incarnation: world.doomed.ended.incarnation }],
   RetireSandbox: ({ world }) => [{ sandboxId: world.doomed.retired.id }],
 };
 

@@ -18,10 +18,17 @@ export interface TestSandbox {
 }
 
 /** Creates a sandbox as the user behind `operator`, and enrols it through its own enrol.sock. */
-export async function createTestSandbox(suite: TestSuite, operator: Channel, name: string): Promise<TestSandbox> {
+export async function createTestSandbox(
+  suite: TestSuite,
+  operator: Channel,
+  name: string,
+  /** Of its main process; default: it has none. */
+  command: string[] = [],
+): Promise<TestSandbox> {
   const { sandbox } = await createClient(SandboxService, operator).createSandbox({
     requestId: crypto.randomUUID(),
     name,
+    spec: { command },
   });
   if (sandbox === undefined) throw new Error("no sandbox was created");
   const start = await suite.driver.startOf(sandbox.id);

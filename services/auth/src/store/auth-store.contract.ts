@@ -148,12 +148,32 @@ export function describeAuthStore(name: string, subject: () => AuthStoreSubject)
       expect((await again).decision).toBe("cloned");
     });
 
+    it("G-15 ends an incarnation once, and leaves the sandbox in the register", async () => {
+      const { sandboxId, session } = await enrolled();
+      const { head } = await store().readTrust(0n);
+      expect((await store().endIncarnation(sandboxId, 2n, now, actor)).decision).toBe("other_incarnation");
+      const { decision, sequence } = await store().endIncarnation(sandboxId, 1n, now, actor);
+      expect(decision).toBe("ended");
+      expect((await store().endIncarnation(sandboxId, 1n, now, actor)).decision).toBe("unchanged");
+      expect((await store().endIncarnation(newSandboxId(), 1n, now, actor)).decision).toBe("absent");
+      expect(await store().findSandboxByName(organizationId, sandboxId)).toMatchObject({ alive: true, trusted: false });
+      const { events } = await store().readTrust(head);
+      expect(events.map(({ subject: about }) => about)).toEqual([
+        `${sandboxId}/1`,
+        session.certificateSha256,
+        sandboxId,
+      ]);
+      expect(events.at(-1)?.sequence).toBe(sequence);
+      expect((await subject().auditedAbout(sandboxId)).at(-1)).toBe("sandbox.ended");
+    });
+
     it("G-31 undoes what cannot be recorded", async () => {
       const sandboxId = await bootstrapped();
       const mute = subject().withoutAudit;
       await expect(mute.retireSandbox(sandboxId, now, actor)).rejects.toThrow();
       await expect(enrol(sandboxId, sessionOf(sandboxId), mute)).rejects.toThrow();
       await expect(mute.revokeSandbox(scopeOf(sandboxId), "", now, actor)).rejects.toThrow();
+      await expect(mute.endIncarnation(sandboxId, 1n, now, actor)).rejects.toThrow();
       expect(await store().findSandbox(sandboxId)).toMatchObject({ alive: true, trusted: true, keyThumbprint: "" });
       expect(await store().findEnrolledKey(sandboxId)).toBeUndefined();
     });

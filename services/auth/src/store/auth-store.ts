@@ -52,6 +52,14 @@ export interface AuthStore extends SubjectRegister {
   /** Ends a sandbox and revokes what it holds. */
   retireSandbox(sandboxId: string, now: number, actor: Actor): Promise<Change<"retired" | "unchanged" | "absent">>;
 
+  /** Revokes an incarnation that is over. The sandbox stays in the register. */
+  endIncarnation(
+    sandboxId: string,
+    incarnation: bigint,
+    now: number,
+    actor: Actor,
+  ): Promise<Change<"ended" | "unchanged" | "absent" | "other_incarnation">>;
+
   /** Puts a bootstrap credential in the place of the last one. */
   replaceBootstrap(
     credential: {

@@ -125,6 +125,20 @@ export class PostgresAuthStore implements AuthStore {
     });
   }
 
+  async endIncarnation(
+    ...[sandboxId, incarnation, now, actor]: Parameters<AuthStore["endIncarnation"]>
+  ): ReturnType<AuthStore["endIncarnation"]> {
+    return withTransaction(this.#pool, async (tx) => {
+      const record = await lockRecord(tx, sandboxId);
+      if (record === undefined || !record.alive) return { decision: "absent", sequence: undefined };
+      if (record.incarnation !== incarnation) return { decision: "other_incarnation", sequence: undefined };
+      if (!record.trusted) return { decision: "unchanged", sequence: undefined };
+      const sequence = await revokeIncarnation(tx, record, now);
+      await this.#appendRecord(tx, actor, "sandbox.ended", record, { incarnation: String(incarnation) });
+      return { decision: "ended", sequence };
+    });
+  }
+
   async replaceBootstrap(
     credential: Parameters<AuthStore["replaceBootstrap"]>[0],
     actor: Actor,

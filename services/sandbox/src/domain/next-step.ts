@@ -10,7 +10,7 @@ export interface Observation {
   readonly enforcement: { readonly revision: bigint; readonly fault: string } | undefined;
   /** Whether its supervisor was heard within the time after which it counts as lost. */
   readonly supervisorPresent: boolean;
-  /** Whether its identity was revoked by hand. */
+  /** Whether its identity is revoked: by hand, or because the sandbox is over. */
   readonly revoked: boolean;
   /** Whether the supervisor's stream is here and was not yet told to start the main process. */
   readonly mainCommandDue: boolean;
@@ -30,9 +30,10 @@ export interface Patience {
  * Something to do outside the row. Each may be repeated at any time.
  * `provision`: directories, then the register of subjects. `launch`: the first policy and the supervisor, side by side.
  * `start-main`: tells the supervisor to start the main process. `register`: the register of subjects alone.
- * `stop`: ends every process. `halt`: the identity first, then every process. `destroy`: everything on the machine.
+ * `end`: the incarnation's identity, and every process. `halt`: the same for good, with the sandbox's entry in the register.
+ * `destroy`: everything on the machine.
  */
-export type Action = "provision" | "launch" | "start-main" | "register" | "stop" | "halt" | "destroy";
+export type Action = "provision" | "launch" | "start-main" | "register" | "end" | "halt" | "destroy";
 
 /** What the reconciler does next with a sandbox. */
 export type Step =
@@ -93,7 +94,8 @@ function findEnd(row: SandboxRecord, observed: Observation): Step | undefined {
   if (row.confinement === "broken")
     return fail(row, "confinement", "the start-up probe could do what a workload must not be able to do", false);
   if (observed.revoked) return fail(row, "identity", "revoked", false);
-  if (row.mainExit !== undefined) return endOfMain(row);
+  // a supervisor that reports the end of what it was never told to start ends nothing
+  if (row.mainExit !== undefined && row.spec.command.length > 0) return endOfMain(row);
   if (observed.running) return undefined;
   if (row.readyTimeMs !== undefined) return fail(row, "run", "supervisor lost", true);
   return fail(row, "start", observed.lastFault ?? "the supervisor ended before the sandbox was ready", true);
@@ -129,7 +131,7 @@ function nextOfReady(row: SandboxRecord, observed: Observation): Step {
 }
 
 function nextOfOver(row: SandboxRecord, observed: Observation): Step {
-  if (observed.running) return { kind: "act", action: "stop" };
+  if (observed.running || (row.registered && !observed.revoked)) return { kind: "act", action: "end" };
   // without an entry in the register its owner could neither name nor delete it
   if (!row.registered) return { kind: "act", action: "register" };
   return { kind: "wait" };

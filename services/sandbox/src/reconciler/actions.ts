@@ -25,7 +25,10 @@ export interface ActionDeps {
   readonly ledger: Pick<SandboxLedger, "getFirstPolicy">;
   readonly driver: SandboxDriver;
   readonly machine: MachineView;
-  readonly auth: Pick<Client<typeof AuthService>, "registerSandbox" | "retireSandbox" | "createBootstrapCredential">;
+  readonly auth: Pick<
+    Client<typeof AuthService>,
+    "registerSandbox" | "retireSandbox" | "endIncarnation" | "createBootstrapCredential"
+  >;
   readonly policy: Pick<Client<typeof PolicyService>, "setPolicy">;
   readonly sockets: ControlSockets;
   readonly sessions: Pick<SupervisorSessions, "find">;
@@ -52,10 +55,10 @@ export function runAction(
       return startMain(deps, row);
     case "register":
       return register(deps, row);
-    case "stop":
-      return stop(deps, row);
+    case "end":
+      return stopWithout(endIncarnation(deps, row), deps, row);
     case "halt":
-      return halt(deps, row);
+      return stopWithout(retire(deps, row), deps, row);
     case "destroy":
       return destroy(deps, row);
   }
@@ -133,11 +136,18 @@ async function stop(deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
 }
 
 /** The identity goes first; but processes are ended also while Auth cannot be reached. */
-async function halt(deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
-  const [retired] = await Promise.allSettled([retire(deps, row)]);
+async function stopWithout(identity: Promise<void>, deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
+  const [revoked] = await Promise.allSettled([identity]);
   await stop(deps, row);
-  if (retired.status === "rejected") throw retired.reason;
+  if (revoked.status === "rejected") throw revoked.reason;
   return {};
+}
+
+async function endIncarnation(deps: ActionDeps, row: SandboxRecord): Promise<void> {
+  if (!row.registered) return;
+  await within("identity", "its identity could not be revoked", () =>
+    deps.auth.endIncarnation({ sandboxId: row.id, incarnation: row.incarnation }),
+  );
 }
 
 async function retire(deps: ActionDeps, row: SandboxRecord): Promise<void> {

@@ -267,6 +267,8 @@ export class Reconciler {
       };
     try {
       const learned = await runAction(this.#deps, step.action, row, () => this.#addressable.announce(row.id));
+      // the trust stream tells when its identity is revoked here, too, and has it looked at again
+      if (step.action === "end") return "later";
       if (step.next === undefined) return { learned, record: Object.keys(learned).length > 0 ? row : undefined };
       const record = { ...row, ...learned, phase: step.next };
       const waitingFor = step.next === "STARTING" ? findMissing(record, await this.#observe(record)) : [];
@@ -322,7 +324,7 @@ export class Reconciler {
   }
 
   async #isRevoked(row: SandboxRecord): Promise<boolean> {
-    if (!row.registered || (row.phase !== "STARTING" && row.phase !== "READY")) return false;
+    if (!row.registered || row.phase === "PENDING" || row.phase === "PROVISIONING") return false;
     try {
       const subject = await this.#deps.subjects.findSandbox(row.id);
       return subject !== undefined && !isTrusted(subject);
