@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { readEnvironment } from "@sandgate/config";
+import { vi } from "vitest";
 
 const patienceMs = 50_000;
 
@@ -11,7 +12,7 @@ export interface ProgramEnd {
   readonly exitCode: unknown;
   readonly stdout: string;
   readonly stderr: string;
-  /** Whether a process that it started is still there. */
+  /** Whether a process that it started goes on. */
   readonly leftSomething: boolean;
 }
 
@@ -34,7 +35,12 @@ export async function runToEnd(
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
   const [exitCode] = await ended;
   clearTimeout(timer);
-  const leftSomething = signalGroup(pid, 0);
+  // the kernel may still be taking down the namespaces of one that has ended
+  const gone = vi.waitUntil(() => !signalGroup(pid, 0), { interval: 5, timeout: 2_000 });
+  const leftSomething = await gone.then(
+    () => false,
+    () => true,
+  );
   signalGroup(pid, "SIGKILL");
   const [stdout, stderr] = await output;
   return { exitCode, stdout, stderr, leftSomething };
