@@ -1,9 +1,10 @@
-import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { Connection } from "./call.ts";
 import type { CallOptions, Channel } from "./client.ts";
 import type { Pipeline, ResponseSink, Route } from "./pipeline/pipeline.ts";
 import type { IncomingCall } from "./pipeline/pipeline-call.ts";
 import { ServiceError } from "./service-error.ts";
+import { encodeMessage } from "./wire/encode-message.ts";
 
 /**
  * A channel to a pipeline in the same process: every call is encoded, goes through the whole pipeline as one of `connection`,
@@ -166,7 +167,7 @@ function follow(
 }
 
 function encode(method: DescMethod, request: unknown): Uint8Array {
-  return toBinary(method.input, create(method.input, request as Record<string, unknown>)); // the client's type has checked it
+  return encodeMessage(method.input, create(method.input, request as Record<string, unknown>)); // the client's type has checked it
 }
 
 async function* encodeAll(method: DescMethod, requests: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,10 @@
-import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { Client, experimental, type CallOptions as GrpcCallOptions, Metadata, status } from "@grpc/grpc-js";
 import type { CallOptions, Channel } from "../client.ts";
 import { maxMessageBytes } from "../pipeline/pipeline.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { decodeStatusDetails, statusDetailsKey } from "../status-details.ts";
+import { encodeMessage } from "../wire/encode-message.ts";
 import type { CertificateStore } from "./certificate-store.ts";
 
 /** Where a channel leads and what it shows there. */
@@ -195,7 +196,7 @@ function pathOf(method: DescMethod): string {
 }
 
 function encode(method: DescMethod, request: unknown): Uint8Array {
-  return toBinary(method.input, create(method.input, request as Record<string, unknown>)); // the client's type has checked it
+  return encodeMessage(method.input, create(method.input, request as Record<string, unknown>)); // the client's type has checked it
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,9 +1,10 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants } from "node:http2";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
-import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { CallOptions, Channel } from "../client.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { decodeStatusDetails } from "../status-details.ts";
+import { encodeMessage } from "../wire/encode-message.ts";
 
 /** Where the channel leads. */
 export interface Http2ChannelOptions {
@@ -243,7 +244,7 @@ class RunningCall {
   }
 
   #encode(request: unknown): Buffer {
-    const message = toBinary(this.#method.input, create(this.#method.input, request as Record<string, unknown>)); // the client's type has checked it
+    const message = encodeMessage(this.#method.input, create(this.#method.input, request as Record<string, unknown>)); // the client's type has checked it
     const frame = Buffer.allocUnsafe(5 + message.length);
     frame[0] = 0;
     frame.writeUInt32BE(message.length, 1);

@@ -1,9 +1,10 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import type { Listener } from "@sandgate/api/options";
 import type { Call, Step } from "../call.ts";
 import type { ServiceImplementation } from "../handler.ts";
 import { ServiceError } from "../service-error.ts";
+import { encodeMessage } from "../wire/encode-message.ts";
 import { toServiceError } from "./errors.ts";
 import { isExposed } from "./exposure.ts";
 import type { CallObserver } from "./observe.ts";
@@ -269,5 +270,5 @@ function parse(method: DescMethod, bytes: Uint8Array): Message {
 
 function encode(method: DescMethod, response: unknown): Uint8Array {
   // `implement` has checked that the handler answers with an initializer of the method's output.
-  return toBinary(method.output, create(method.output, response as Record<string, unknown>));
+  return encodeMessage(method.output, create(method.output, response as Record<string, unknown>));
 }
