@@ -26,7 +26,7 @@ import {
   implement,
   Pipeline,
   readAccess,
-  type ServiceError,
+  ServiceError,
   type ServiceImplementation,
 } from "@sandgate/rpc";
 import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -77,6 +77,8 @@ interface World {
       certificate?: string;
       token?: string;
       header?: Record<string, string>;
+      /** A header that was sent twice. */
+      repeated?: string;
       listener?: Listener;
       connection?: Connection;
     },
@@ -275,7 +277,10 @@ beforeEach(async () => {
           listener,
           connection,
           deadline: undefined,
-          header: (name: string) => headers[name],
+          header: (name: string) => {
+            if (name === as.repeated) throw new ServiceError("REQUEST_MALFORMED", "a header was sent more than once");
+            return headers[name];
+          },
         };
         const bytes = toBinary(method.input, create(method.input, request));
         const end = (error: ServiceError | undefined) => resolve(error === undefined ? "OK" : error.reason);
@@ -523,6 +528,19 @@ describe("forwarded principals", () => {
     const header = { "sandgate-caller": `user/${operator}` };
     expect(await world.call(AuthService, "ResolveUser", {}, { certificate: "sandbox", header })).toBe("OK");
     expect(world.seen?.find(principalKey)).toBeUndefined();
+  });
+});
+
+describe("G-03: a credential that was sent twice is refused, and no other one asked for", () => {
+  it.each([
+    ["authorization", "operator", SandboxService, "ListSandboxes"],
+    ["authorization", undefined, SandboxService, "ListSandboxes"],
+    ["authorization", "own", SandboxService, "GetSandboxConfig"],
+    ["sandgate-caller", "sandbox", PolicyService, "SetPolicy"],
+  ] as const)("%s, with the certificate of %s", async (repeated, certificate, service, method) => {
+    const as = { repeated, ...(certificate !== undefined && { certificate }) };
+    expect(await world.call(service, method, {}, as)).toBe("REQUEST_MALFORMED");
+    expect([world.seen, world.denials.length]).toEqual([undefined, 1]);
   });
 });
 

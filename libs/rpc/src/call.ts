@@ -43,7 +43,7 @@ export interface Call {
   readonly deadline: number | undefined;
   /** The request; for client and bidirectional streams the first message. */
   readonly request: Message;
-  /** The value of a request header (lower-case name); undefined when absent or sent twice. */
+  /** The value of a request header (lower-case name); undefined when absent. Throws REQUEST_MALFORMED when it was sent twice. */
   header(name: string): string | undefined;
   /** What a step left under a key; undefined if none did. */
   find<T>(key: CallKey<T>): T | undefined;

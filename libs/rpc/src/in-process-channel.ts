@@ -3,8 +3,15 @@ import type { Connection } from "./call.ts";
 import type { CallOptions, Channel } from "./client.ts";
 import type { Pipeline, ResponseSink, Route } from "./pipeline/pipeline.ts";
 import type { IncomingCall } from "./pipeline/pipeline-call.ts";
+import { repeatedHeaderError } from "./repeated-headers.ts";
 import { ServiceError } from "./service-error.ts";
 import { encodeMessage } from "./wire/encode-message.ts";
+
+/** What a caller in front of the pipeline may say about one call. */
+export interface PipelineCallOptions extends CallOptions {
+  /** Names (lower case) of headers that came more than once: who reads one is refused. */
+  readonly repeatedHeaders?: ReadonlySet<string>;
+}
 
 /**
  * A channel to a pipeline in the same process: every call is encoded, goes through the whole pipeline as one of `connection`,
@@ -19,7 +26,7 @@ export function createPipelineChannel(options: {
   readonly newCallId: () => string;
 }): Channel {
   const { connection } = options;
-  const incoming = (method: DescMethod, call: CallOptions, defaultTimeoutMs?: number): IncomingCall => {
+  const incoming = (method: DescMethod, call: PipelineCallOptions, defaultTimeoutMs?: number): IncomingCall => {
     const timeoutMs = call.timeoutMs ?? defaultTimeoutMs;
     return {
       id: options.newCallId(),
@@ -27,7 +34,10 @@ export function createPipelineChannel(options: {
       listener: options.pipeline().listener,
       connection,
       deadline: timeoutMs === undefined ? undefined : Date.now() + timeoutMs,
-      header: (name) => call.headers?.[name],
+      header: (name) => {
+        if (call.repeatedHeaders?.has(name) === true) throw repeatedHeaderError(name);
+        return call.headers?.[name];
+      },
     };
   };
   const routeOf = (method: DescMethod): Route => {

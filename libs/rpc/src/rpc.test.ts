@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -575,6 +576,116 @@ describe("what the transport meets before the pipeline", () => {
     await once(silent, "connect");
     await local.stop(100);
     silent.destroy();
+  });
+
+  describe("a caller who speaks HTTP/2 himself", () => {
+    const frame = (...bytes: number[]) => Buffer.from([0, 0, 0, 0, bytes.length, ...bytes]);
+    let local: GrpcServer;
+    let session: ClientHttp2Session;
+    const calls: Call[] = [];
+    let produced = 0;
+
+    beforeAll(async () => {
+      local = createGrpcServer({
+        listener: Listener.MTLS,
+        services: [
+          service(SandboxService, {
+            getSandbox: async (_request, call) => ({ sandbox: { name: call.header("authorization") ?? "none" } }),
+            listSandboxes: async () => ({}),
+            watchSandbox: async function* () {
+              for (; produced < 100; produced++) yield { sandbox: { name: "x".repeat(100_000) } };
+            },
+            pushSandboxLogs: async () => ({ storedOffset: 7n }),
+          }),
+        ],
+        steps: [(call) => void calls.push(call)],
+        certificates: new CertificateStore(await pki.issue("sandbox")),
+        mutualTls: true,
+        newCallId: () => "call-1",
+      });
+      const bound = await local.bind("127.0.0.1:0");
+      const { ca, certificate, key } = await pki.issue("policy");
+      session = connectHttp2(`https://${bound}`, {
+        ...{ ca, cert: certificate, key, servername: "sandbox.sandgate.test" },
+        ...{ strictSingleValueFields: false }, // or Node itself refuses to send a header twice
+      });
+      await once(session, "connect");
+    });
+    afterAll(async () => {
+      session.destroy();
+      await local.stop(100);
+    });
+
+    /** Opens a call; resolves with its grpc-status once it has ended. */
+    const open = (method: string, headers: readonly string[] = []) => {
+      const stream = session.request([
+        ...[":method", "POST", ":scheme", "https", ":authority", "sandbox.sandgate.test"],
+        ...[":path", `/sandgate.sandbox.v1.SandboxService/${method}`, "content-type", "application/grpc"],
+        ...["te", "trailers"],
+        ...headers,
+      ]);
+      const outcome = new Promise<number>((resolve, reject) => {
+        stream.on(
+          "response",
+          (fields) => fields["grpc-status"] !== undefined && resolve(Number(fields["grpc-status"])),
+        );
+        stream.on("trailers", (fields) => resolve(Number(fields["grpc-status"])));
+        stream.on("error", reject);
+      });
+      return { stream, outcome };
+    };
+
+    it.each([
+      ["once", ["authorization", "Bearer one"], 0],
+      ["twice", ["authorization", "Bearer one", "authorization", "Bearer two"], 3],
+      ["twice, the same", ["authorization", "Bearer one", "authorization", "Bearer one"], 3],
+    ])("sends a credential %s", async (_what, headers, code) => {
+      const { stream, outcome } = open("GetSandbox", headers);
+      stream.resume();
+      stream.end(frame());
+      expect(await outcome).toBe(code);
+    });
+
+    it("may send twice what nobody reads", async () => {
+      const { stream, outcome } = open("ListSandboxes", ["authorization", "a", "authorization", "b", "x-id", "1"]);
+      stream.resume();
+      stream.end(frame());
+      expect(await outcome).toBe(0);
+    });
+
+    it.each([
+      ["no message", []],
+      ["two messages", [frame(), frame()]],
+    ])("sends a unary call %s: it is refused before the pipeline", async (_what, frames) => {
+      calls.length = 0;
+      const { stream, outcome } = open("GetSandbox");
+      stream.resume();
+      for (const one of frames) stream.write(one);
+      stream.end();
+      expect([await outcome, calls.length]).toEqual([3, 0]);
+    });
+
+    it("reads slowly: the handler is not asked for more than is taken", async () => {
+      const { stream } = open("WatchSandbox");
+      stream.end(frame());
+      await once(stream, "response");
+      const { stream: other, outcome } = open("ListSandboxes");
+      other.resume();
+      other.end(frame());
+      await outcome; // by then the first one has come as far as it gets
+      expect(produced).toBeLessThan(10);
+      stream.close();
+    });
+
+    it("streams on after the answer: the stream ends all the same", async () => {
+      const { stream, outcome } = open("PushSandboxLogs");
+      stream.resume();
+      stream.write(frame());
+      expect(await outcome).toBe(0);
+      stream.write(Buffer.concat(Array(50).fill(frame(...Array(200).fill(0)))));
+      stream.end();
+      await once(stream, "close");
+    });
   });
 
   it("says which address is taken", async () => {

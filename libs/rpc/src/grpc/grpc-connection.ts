@@ -2,6 +2,7 @@ import type { Http2Server, Http2Session, IncomingHttpHeaders, ServerHttp2Stream 
 import { TLSSocket } from "node:tls";
 import type { Server } from "@grpc/grpc-js";
 import type { Connection } from "../call.ts";
+import { repeatedHeaders } from "../repeated-headers.ts";
 
 /** One HTTP/2 connection, with what TLS verified of the client. */
 class GrpcConnection implements Connection {
@@ -54,7 +55,7 @@ export class GrpcConnections {
       http2Server.prependListener(
         "stream",
         (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
-          if (Object.keys(headers).length * 2 !== raw.length) this.#repeated.set(stream, repeatedNames(raw));
+          if (Object.keys(headers).length * 2 !== raw.length) this.#repeated.set(stream, repeatedHeaders(raw));
         },
       );
     }
@@ -70,9 +71,4 @@ export class GrpcConnections {
   isRepeated(stream: ServerHttp2Stream, name: string): boolean {
     return this.#repeated.get(stream)?.has(name) === true;
   }
-}
-
-function repeatedNames(raw: readonly string[]): ReadonlySet<string> {
-  const names = raw.filter((_, index) => index % 2 === 0);
-  return new Set(names.filter((name, index) => names.indexOf(name) !== index));
 }

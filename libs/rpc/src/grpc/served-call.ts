@@ -5,6 +5,7 @@ import type { Listener } from "@sandgate/api/options";
 import type { Connection } from "../call.ts";
 import type { Pipeline, ResponseSink, Route } from "../pipeline/pipeline.ts";
 import type { IncomingCall, PipelineCall } from "../pipeline/pipeline-call.ts";
+import { repeatedHeaderError } from "../repeated-headers.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { encodeStatusDetails, statusDetailsKey } from "../status-details.ts";
 
@@ -78,8 +79,7 @@ export class ServedCall implements IncomingCall, CallListener {
   }
 
   header(name: string): string | undefined {
-    if (this.#options.isRepeated(this.#call.stream, name))
-      throw new ServiceError("REQUEST_MALFORMED", "a header was sent more than once", { header: name });
+    if (this.#options.isRepeated(this.#call.stream, name)) throw repeatedHeaderError(name);
     return this.#metadata?.get(name)[0]?.toString();
   }
 

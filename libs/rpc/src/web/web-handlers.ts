@@ -14,7 +14,8 @@ import {
   type HandlerContext,
 } from "@connectrpc/connect";
 import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
-import type { CallOptions, Channel } from "../client.ts";
+import type { Channel } from "../client.ts";
+import type { PipelineCallOptions } from "../in-process-channel.ts";
 import { maxMessageBytes, type Pipeline } from "../pipeline/pipeline.ts";
 import { fromOwnError, toConnectError } from "./connect-error.ts";
 
@@ -22,8 +23,9 @@ import { fromOwnError, toConnectError } from "./connect-error.ts";
 export interface WebCall {
   /** The way to the pipeline, as a call of the request's connection. */
   readonly channel: Channel;
-  /** Header fields that were sent once. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Names (lower case) of header fields that were sent more than once. */
+  readonly repeatedHeaders: ReadonlySet<string>;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
   /** To be called when the first message has been read. */
@@ -85,13 +87,18 @@ function mount(router: ConnectRouter, method: DescMethod): void {
   }
 }
 
-function callOf(context: HandlerContext): { channel: Channel; options: CallOptions; read: () => void } {
+function callOf(context: HandlerContext): { channel: Channel; options: PipelineCallOptions; read: () => void } {
   const call = context.values.get(webCallKey);
   if (call === undefined) throw new TypeError("a call without its request");
   const timeoutMs = context.timeoutMs();
   return {
     channel: call.channel,
-    options: { headers: call.headers, signal: call.signal, ...(timeoutMs !== undefined && { timeoutMs }) },
+    options: {
+      headers: call.headers,
+      repeatedHeaders: call.repeatedHeaders,
+      signal: call.signal,
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    },
     read: () => call.read(),
   };
 }

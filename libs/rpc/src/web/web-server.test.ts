@@ -338,10 +338,13 @@ describe("what a request says of its sender", () => {
     expect([await shown("cookie"), await shown("authorization")]).toEqual(["none", "Bearer token"]);
   });
 
-  it("does not count when it is said twice", async () => {
+  it("is refused to who reads it when it was said twice", async () => {
     const bench = await start();
     const answer = await post(bench, '{"sandbox":"header x-id"}', { "x-id": ["one", "two"] });
-    expect(JSON.parse(answer.body)).toEqual({ sandbox: { name: "none" } });
+    expect([answer.status, JSON.parse(answer.body)]).toMatchObject([
+      400,
+      { message: "a header was sent more than once" },
+    ]);
   });
 });
 

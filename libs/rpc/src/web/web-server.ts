@@ -21,6 +21,7 @@ import type { CertificateStore } from "../grpc/certificate-store.ts";
 import { createPipelineChannel } from "../in-process-channel.ts";
 import { ListenError } from "../listen-error.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
+import { repeatedHeaders } from "../repeated-headers.ts";
 import { ServiceError } from "../service-error.ts";
 import { fromOwnError, toConnectError } from "./connect-error.ts";
 import { crossOriginHeaders, preflightHeaders } from "./cross-origin.ts";
@@ -115,7 +116,8 @@ export function createWebServer(options: WebServerOptions): WebServer {
     response.once("close", () => reading.read());
     setWebCall(values, {
       channel: channelOf(connection),
-      headers: headersSentOnce(request.rawHeaders),
+      headers: headersOf(request.rawHeaders),
+      repeatedHeaders: repeatedHeaders(request.rawHeaders),
       signal: incoming.signal,
       read: () => reading.read(),
     });
@@ -235,16 +237,12 @@ function dropLongTimeouts(headers: Headers): void {
   if (Number(count) * unitMs > dayMs) headers.delete("grpc-timeout");
 }
 
-/** The header fields that were sent exactly once; cookies are left out, so that nothing can ever come to trust one. */
-function headersSentOnce(raw: readonly string[]): Readonly<Record<string, string>> {
+/** The header fields by name; cookies are left out, so that nothing can ever come to trust one. */
+function headersOf(raw: readonly string[]): Readonly<Record<string, string>> {
   const headers: Record<string, string> = Object.create(null);
-  const seen = new Set<string>(["cookie"]);
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = (raw[index] ?? "").toLowerCase();
-    if (seen.has(name)) delete headers[name];
-    else headers[name] = raw[index + 1] ?? "";
-    seen.add(name);
-  }
+  for (let index = 0; index + 1 < raw.length; index += 2)
+    headers[(raw[index] ?? "").toLowerCase()] = raw[index + 1] ?? "";
+  delete headers["cookie"];
   return headers;
 }
 
