@@ -192,3 +192,120 @@ describe("a policy made of hosts", () => {
     expect(check.ok ? [] : check.faults.map(({ field }) => field)).toEqual(["ports[0]", "hosts[0]", "hosts[0]"]);
   });
 });
+
+describe("to whom a workload may prove who it is", () => {
+  const withAudiences = (...audiences: unknown[]) => ({ rules: [], identity: { audiences } });
+
+  it("keeps audiences as they are written, each once", () => {
+    const check = parseAuthoredPolicy(withAudiences("sts.Example.com", "//iam.example.com/pool", "sts.Example.com"));
+    expect(check.ok && check.policy).toEqual({
+      rules: [],
+      identity: { audiences: ["sts.Example.com", "//iam.example.com/pool"] },
+    });
+  });
+
+  it("is nobody without a section, and with an empty one", () => {
+    expect(parseAuthoredPolicy({ rules: [] })).toEqual({ ok: true, policy: { rules: [] } });
+    expect(parseAuthoredPolicy(withAudiences())).toEqual({ ok: true, policy: { rules: [] } });
+  });
+
+  it.each(["sandgate", "Sandgate", "sandgate/enrol", "egress-proxy", "EGRESS-PROXY", "sandbox-api", "enclave:1"])(
+    "is never Sandgate itself: %s",
+    (audience) => {
+      expect(faultsOf(withAudiences(audience))).toEqual([" identity.audiences[0]"]);
+    },
+  );
+
+  it.each(["", "*", "https://*.example.com", "a b", 'a"b', "a\\b", "a\nb", "é", "-a", "x".repeat(256)])(
+    "is named exactly: not by %j",
+    (audience) => {
+      expect(faultsOf(withAudiences(audience))).toEqual([" identity.audiences[0]"]);
+    },
+  );
+
+  it("is at most 20", () => {
+    const audiences = Array.from({ length: 21 }, (_, index) => `a${index}`);
+    expect(faultsOf(withAudiences(...audiences))).toEqual([" identity.audiences"]);
+  });
+
+  it("is a list in an object, of texts", () => {
+    expect(faultsOf({ rules: [], identity: ["x"] })).toEqual([" identity"]);
+    expect(faultsOf({ rules: [], identity: { audiences: "x" } })).toEqual([" identity"]);
+    expect(faultsOf({ rules: [], identity: { audiences: ["x", 7], subjects: [] } })).toEqual([
+      " identity.subjects",
+      " identity.audiences",
+    ]);
+  });
+});
+
+describe("the models that a workload is told of", () => {
+  const rules = ["models.example.com", { name: "other", hosts: ["other.example.com"], ports: [8443] }];
+  const route = { name: "chat", host: "models.example.com", models: ["small-*"] };
+  const withRoutes = (...routes: unknown[]) => ({ rules, inference: { routes } });
+
+  it("are stored in one form", () => {
+    const check = parseAuthoredPolicy(
+      withRoutes(
+        { ...route, host: "Models.Example.com.", port: 443, path: "/v1" },
+        { ...route, name: "other", host: "other.example.com", port: 8443, credential: "other-key" },
+      ),
+    );
+    expect(check.ok && check.policy.inference).toEqual({
+      routes: [
+        { name: "chat", host: "models.example.com", port: 0, path: "/v1", models: ["small-*"], credential: "" },
+        {
+          name: "other",
+          host: "other.example.com",
+          port: 8443,
+          path: "",
+          models: ["small-*"],
+          credential: "other-key",
+        },
+      ],
+    });
+  });
+
+  it.each([
+    ["host", "elsewhere.example.com"],
+    ["host", "*.example.com"],
+    ["host", "127.0.0.1"],
+    ["port", 8080],
+    ["port", 0],
+    ["port", "443"],
+    ["path", "v1"],
+    ["path", "/v1/../admin"],
+    ["path", "/v1?x"],
+    ["models", []],
+    ["models", "small"],
+    ["credential", "Not A Name"],
+    ["credential", 7],
+    ["colour", "red"],
+  ])("are refused with %s %j", (field, value) => {
+    const expected = field === "port" && value === 8080 ? "host" : field;
+    expect(faultsOf(withRoutes({ ...route, [field]: value }))).toEqual([` inference.routes[0].${expected}`]);
+  });
+
+  it("are refused without a name, with one that is taken, and as anything but an object", () => {
+    expect(faultsOf(withRoutes(route, route))).toEqual([" inference.routes[1].name"]);
+    expect(faultsOf(withRoutes({ ...route, name: undefined }))).toEqual([" inference.routes[0].name"]);
+    expect(faultsOf(withRoutes("models.example.com", { ...route, models: ["a*b"] }))).toEqual([
+      " inference.routes[0]",
+      " inference.routes[1].models[0]",
+    ]);
+  });
+
+  it("are judged by the rules as a proxy would: a deny rule beats the rule that allows", () => {
+    const denied = [...rules, { name: "no", action: "deny", hosts: ["models.example.com"] }];
+    expect(faultsOf({ rules: denied, inference: { routes: [route] } })).toEqual([" inference.routes[0].host"]);
+  });
+
+  it("come back as they were written", () => {
+    const written = {
+      rules: [{ name: "models", hosts: ["models.example.com"] }],
+      identity: { audiences: ["sts.example.com"] },
+      inference: { routes: [{ ...route, path: "/v1", credential: "key" }] },
+    };
+    const check = parseAuthoredPolicy(written);
+    expect(check.ok && formatAuthoredPolicy(check.policy)).toEqual(written);
+  });
+});

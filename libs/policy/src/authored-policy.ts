@@ -3,6 +3,8 @@ import {
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  type ReadonlyPolicy,
+  type RouteMessage,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
@@ -19,9 +21,21 @@ export type AuthoredRule =
       readonly allowed_ips?: readonly string[];
     };
 
+/** An upstream of models as a person writes it. */
+export interface AuthoredRoute {
+  readonly name: string;
+  readonly host: string;
+  readonly port?: number;
+  readonly path?: string;
+  readonly models: readonly string[];
+  readonly credential?: string;
+}
+
 /** A policy as a person writes it, in YAML or JSON. */
 export interface AuthoredPolicy {
   readonly rules: readonly AuthoredRule[];
+  readonly identity?: { readonly audiences: readonly string[] };
+  readonly inference?: { readonly routes: readonly AuthoredRoute[] };
 }
 
 /**
@@ -32,30 +46,44 @@ export function parseAuthoredPolicy(document: unknown): PolicyCheck {
   const faults: PolicyFault[] = [];
   if (!isRecord(document) || !Array.isArray(document.rules))
     return { ok: false, faults: [{ rule: "", field: "rules", message: "a policy is an object with a list of rules" }] };
-  for (const field of Object.keys(document))
-    if (field !== "rules") faults.push({ rule: "", field, message: "a policy has no such field" });
+  const fault: Fault = (field, message) => faults.push({ rule: "", field, message });
+  for (const field of Object.keys(document)) if (!policyFields.has(field)) fault(field, "a policy has no such field");
   const taken = new Set(document.rules.map((rule: unknown) => (isRecord(rule) ? rule.name : undefined)));
   const rules = document.rules.map((rule: unknown, index) => {
     const named = isRecord(rule) && typeof rule.name === "string" ? rule.name : `rules[${index}]`;
     return readRule(rule, taken, (field, message) => faults.push({ rule: named, field, message }));
   });
-  if (faults.length === 0) return lintPolicy({ rules });
-  const linted = lintPolicy({ rules });
+  const linted = lintPolicy({ rules, ...readGrants(document, fault) });
+  if (faults.length === 0) return linted;
   return { ok: false, faults: linted.ok ? faults : mergeFaults(faults, linted.faults) };
 }
 
 /** Writes a policy as a person would: what is default is left out. */
-export function formatAuthoredPolicy(policy: {
-  readonly rules: readonly { readonly [K in keyof RuleMessage]: Readonly<RuleMessage[K]> }[];
-}): AuthoredPolicy {
+export function formatAuthoredPolicy(policy: ReadonlyPolicy): AuthoredPolicy {
+  const { rules, identity, inference } = policy;
   return {
-    rules: policy.rules.map((rule) => ({
+    rules: rules.map((rule) => ({
       name: rule.name,
       ...(rule.action === ruleAction.deny ? { action: "deny" as const } : {}),
       ...(rule.hosts.length > 0 ? { hosts: [...rule.hosts] } : {}),
       ...(rule.ports.length > 0 ? { ports: [...rule.ports] } : {}),
       ...(rule.allowedIps.length > 0 ? { allowed_ips: [...rule.allowedIps] } : {}),
     })),
+    ...(identity === undefined ? {} : { identity: { audiences: [...identity.audiences] } }),
+    ...(inference === undefined
+      ? {}
+      : {
+          inference: {
+            routes: inference.routes.map(({ name, host, port, path, models, credential }) => ({
+              name,
+              host,
+              ...(port === 0 ? {} : { port }),
+              ...(path === "" ? {} : { path }),
+              models: [...models],
+              ...(credential === "" ? {} : { credential }),
+            })),
+          },
+        }),
   };
 }
 
@@ -94,7 +122,74 @@ function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage
   };
 }
 
+const policyFields: ReadonlySet<string> = new Set(["rules", "identity", "inference"]);
 const ruleFields: ReadonlySet<string> = new Set(["name", "action", "hosts", "ports", "allowed_ips"]);
+const routeFields: ReadonlySet<string> = new Set(["name", "host", "port", "path", "models", "credential"]);
+
+/** The sections beside the rules, as far as they can be read. */
+function readGrants(document: Record<string, unknown>, fault: Fault): Pick<PolicyMessage, "identity" | "inference"> {
+  const identity = readSection(document, "identity", "audiences", fault);
+  const inference = readSection(document, "inference", "routes", fault);
+  return {
+    ...(identity === undefined ? {} : { identity: { audiences: readTexts(identity, "identity.audiences", fault) } }),
+    ...(inference === undefined
+      ? {}
+      : {
+          inference: {
+            routes: inference.map((route, index) => readRoute(route, `inference.routes[${index}]`, fault)),
+          },
+        }),
+  };
+}
+
+/** The one list of a section; undefined where the section is absent or cannot be read. */
+function readSection(
+  document: Record<string, unknown>,
+  section: string,
+  list: string,
+  fault: Fault,
+): readonly unknown[] | undefined {
+  const value = document[section];
+  if (value === undefined) return undefined;
+  if (!isRecord(value) || !Array.isArray(value[list])) {
+    fault(section, `this is an object with a list of ${list}`);
+    return undefined;
+  }
+  for (const field of Object.keys(value)) if (field !== list) fault(`${section}.${field}`, "there is no such field");
+  return value[list];
+}
+
+function readRoute(route: unknown, at: string, fault: Fault): RouteMessage {
+  if (!isRecord(route)) {
+    fault(at, "a route is an object");
+    return { name: "", host: "", port: 0, path: "", models: [], credential: "" };
+  }
+  for (const field of Object.keys(route))
+    if (!routeFields.has(field)) fault(`${at}.${field}`, "a route has no such field");
+  const text = (field: string): string => {
+    const value = route[field] ?? "";
+    if (typeof value === "string") return value;
+    fault(`${at}.${field}`, "this is a text");
+    return "";
+  };
+  const { port = 443, models = [] } = route;
+  const isPort = typeof port === "number" && port !== 0;
+  if (!isPort) fault(`${at}.port`, "a port is a whole number from 1 to 65535");
+  return {
+    name: text("name"),
+    host: text("host"),
+    port: isPort ? port : 0,
+    path: text("path"),
+    models: readTexts(models, `${at}.models`, fault),
+    credential: text("credential"),
+  };
+}
+
+function readTexts(list: unknown, field: string, fault: Fault): string[] {
+  if (Array.isArray(list) && list.every((entry) => typeof entry === "string")) return list;
+  fault(field, "this is a list of texts");
+  return [];
+}
 
 function emptyRule(): RuleMessage {
   return { name: "", action: ruleAction.allow, hosts: [], ports: [], allowedIps: [] };
@@ -147,10 +242,15 @@ function nameAfter(host: string, taken: Set<unknown>): string {
   return name;
 }
 
-/** What lint found beside what reading found: no second fault for one field, none for what could not be read. */
+/** What lint found beside what reading found: no second fault for one field or a part of it, none for what could not be read. */
 function mergeFaults(read: readonly PolicyFault[], linted: readonly PolicyFault[]): PolicyFault[] {
-  const known = new Set(read.map(({ rule, field }) => `${rule} ${field}`));
-  return [...read, ...linted.filter(({ rule, field }) => !known.has(`${rule} ${field}`) && !known.has(`${rule} rule`))];
+  const isKnown = ({ rule, field }: PolicyFault): boolean =>
+    read.some(
+      (known) =>
+        known.rule === rule &&
+        (known.field === "rule" || `${field}.`.startsWith(`${known.field}.`) || field.startsWith(`${known.field}[`)),
+    );
+  return [...read, ...linted.filter((fault) => !isKnown(fault))];
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -11,10 +11,12 @@ export {
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
 export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
 export { lintPolicy } from "./lint.ts";
+export { isReservedAudience } from "./lint-grants.ts";
 export {
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  type ReadonlyPolicy,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";

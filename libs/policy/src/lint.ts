@@ -2,12 +2,15 @@ import { getPublicSuffix } from "tldts";
 import { formatAddressRange, parseAddressRange } from "./address-range.ts";
 import { isNeverRange } from "./address-reach.ts";
 import { HostFault, parseAuthoredHost } from "./authored-host.ts";
+import { lintIdentity, lintInference } from "./lint-grants.ts";
+import { isName } from "./name.ts";
 import {
   maximumEntries,
   maximumRules,
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  type ReadonlyPolicy,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
@@ -15,24 +18,17 @@ import {
 /**
  * Checks a policy as it is set, and brings its hosts into A-labels and its ranges into canonical text. Reports every
  * fault at once. Refuses wildcards over a public suffix (also one of the list's private section, where strangers
- * register names), ranges that no rule may open, and ranges so wide that they make names meaningless.
+ * register names), ranges that no rule may open, ranges so wide that they make names meaningless, audiences of Sandgate's
+ * own, and routes to models that no rule allows.
  */
-export function lintPolicy(policy: {
-  readonly rules: readonly {
-    readonly name: string;
-    readonly action: number;
-    readonly hosts: readonly string[];
-    readonly ports: readonly number[];
-    readonly allowedIps: readonly string[];
-  }[];
-}): PolicyCheck {
+export function lintPolicy(policy: ReadonlyPolicy): PolicyCheck {
   const faults: PolicyFault[] = [];
   if (policy.rules.length > maximumRules)
     return { ok: false, faults: [{ rule: "", field: "rules", message: `a policy has at most ${maximumRules} rules` }] };
   const names = new Set<string>();
   const canonical: PolicyMessage = { rules: [] };
   for (const [index, rule] of policy.rules.entries()) {
-    const named = /^[a-z0-9][a-z0-9-]{0,62}$/.test(rule.name);
+    const named = isName(rule.name);
     const fault = (field: string, message: string) =>
       faults.push({ rule: named ? rule.name : `rules[${index}]`, field, message });
     if (!named) fault("name", "a name is 1 to 63 lower-case letters, digits and dashes, and begins with no dash");
@@ -40,6 +36,12 @@ export function lintPolicy(policy: {
     names.add(rule.name);
     canonical.rules.push(lintRule(rule, fault));
   }
+  const soundRules = faults.length === 0 ? canonical.rules : undefined;
+  const fault = (field: string, message: string) => faults.push({ rule: "", field, message });
+  const identity = policy.identity && lintIdentity(policy.identity, fault);
+  const inference = policy.inference && lintInference(policy.inference, soundRules, fault);
+  if (identity !== undefined) canonical.identity = identity;
+  if (inference !== undefined) canonical.inference = inference;
   return faults.length === 0 ? { ok: true, policy: canonical } : { ok: false, faults };
 }
 

@@ -10,16 +10,43 @@ export interface RuleMessage {
   allowedIps: string[];
 }
 
+/** To whom a workload may prove who it is, as the proto message has it. */
+export interface IdentityMessage {
+  audiences: string[];
+}
+
+/** An upstream of models as the proto message has it. */
+export interface RouteMessage {
+  name: string;
+  host: string;
+  /** 0: 443. */
+  port: number;
+  path: string;
+  models: string[];
+  credential: string;
+}
+
 /** A policy as the proto message has it. */
 export interface PolicyMessage {
   rules: RuleMessage[];
+  identity?: IdentityMessage | undefined;
+  inference?: { routes: RouteMessage[] } | undefined;
 }
+
+/** A policy that is only read: a generated message, or a PolicyMessage. */
+export interface ReadonlyPolicy {
+  readonly rules: readonly Listed<RuleMessage>[];
+  readonly identity?: Listed<IdentityMessage> | undefined;
+  readonly inference?: { readonly routes: readonly Listed<RouteMessage>[] } | undefined;
+}
+
+type Listed<T> = { readonly [K in keyof T]: Readonly<T[K]> };
 
 /** What is wrong with a policy, and where. */
 export interface PolicyFault {
   /** The rule's name, or `rules[3]` where it has none; empty when the fault is the policy's. */
   readonly rule: string;
-  /** In snake_case, with an index where the field is a list: `hosts[2]`. */
+  /** In snake_case, with an index where the field is a list: `hosts[2]`, `inference.routes[0].host`. */
   readonly field: string;
   readonly message: string;
 }

@@ -18,7 +18,7 @@ export function formatPolicyFile(response: Pick<GetPolicyResponse, "revision" | 
   return [
     `# revision ${revision?.revision ?? 0n} of ${revision?.sandboxId ?? ""}, ${state}`,
     ...fault,
-    stringify(formatAuthoredPolicy({ rules: revision?.policy?.rules ?? [] })).trimEnd(),
+    stringify(formatAuthoredPolicy(revision?.policy ?? { rules: [] })).trimEnd(),
   ].join("\n");
 }
 
@@ -27,6 +27,6 @@ export function policyDocument(response: GetPolicyResponse): unknown {
   const json = messageJson(GetPolicyResponseSchema, response);
   return {
     ...(typeof json === "object" && json !== null && !Array.isArray(json) ? json : {}),
-    authored: formatAuthoredPolicy({ rules: response.revision?.policy?.rules ?? [] }),
+    authored: formatAuthoredPolicy(response.revision?.policy ?? { rules: [] }),
   };
 }

@@ -1,4 +1,4 @@
-import { formatAuthoredPolicy } from "@sandgate/policy";
+import { formatAuthoredPolicy, type PolicyMessage } from "@sandgate/policy";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { checkPolicyFile } from "../session/policy-file.ts";
@@ -10,11 +10,22 @@ export async function lint(context: CommandContext, file: string): Promise<numbe
   const check = await checkPolicyFile(file);
   if (check.ok) {
     output.document({ ok: true, policy: formatAuthoredPolicy(check.policy) });
-    const count = check.policy.rules.length;
-    output.line(`${output.colors.green("ok")}: ${count} ${count === 1 ? "rule" : "rules"}`);
+    output.line(`${output.colors.green("ok")}: ${summarize(check.policy)}`);
     return exitCodes.ok;
   }
   output.document({ ok: false, faults: check.faults });
   for (const fault of check.faults) output.line(`${output.colors.red("fault")}: ${describePolicyFault(fault)}`);
   return exitCodes.usage;
+}
+
+function summarize({ rules, identity, inference }: PolicyMessage): string {
+  const parts: readonly (readonly [number, string])[] = [
+    [rules.length, "rule"],
+    [identity?.audiences.length ?? 0, "audience"],
+    [inference?.routes.length ?? 0, "model route"],
+  ];
+  return parts
+    .filter(([count, name]) => name === "rule" || count > 0)
+    .map(([count, name]) => `${count} ${name}${count === 1 ? "" : "s"}`)
+    .join(", ");
 }
