@@ -5,6 +5,7 @@ export type {
   ClaimsByKind,
   Confirmation,
   EgressClaims,
+  ExchangePermitClaims,
   SessionClaims,
   TokenClaims,
   UserClaims,
@@ -13,3 +14,11 @@ export { type TokenAlgorithm, type TokenKind, type TokenRule, tokenIssuer, token
 export { createTokenSigner, type TokenSigner } from "./token-signer.ts";
 export { TokenVerifier } from "./token-verifier.ts";
 export { MAX_TOKEN_LENGTH, type TokenFault, type TokenVerification, verifyToken } from "./verify-token.ts";
+export {
+  createWorkloadSigner,
+  MAX_WORKLOAD_TOKEN_LIFE_MS,
+  mintWorkloadToken,
+  type WorkloadAlgorithm,
+  type WorkloadClaims,
+  type WorkloadSigner,
+} from "./workload-token.ts";

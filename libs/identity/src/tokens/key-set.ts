@@ -32,14 +32,15 @@ export function createKeySet(jwksJson: string): KeySet {
   return { find: (kid) => found.get(kid) };
 }
 
-/** The JWK set, JSON, of public keys (S0-01, RFC 7517), in the order given. */
+/** The JWK set, JSON, of Ed25519, P-256 and RSA public keys (S0-01, RFC 7517), in the order given. */
 export function formatJwks(keys: readonly KeyObject[]): string {
   return JSON.stringify({
     keys: keys.map((key) => {
-      const { kty, crv, x, y } = key.export({ format: "jwk" });
-      const algorithm = algorithmOfJwk({ kty, crv });
+      const { kty, crv, x, y, n, e } = key.export({ format: "jwk" });
+      const algorithm = kty === "RSA" ? "RS256" : algorithmOfJwk({ kty, crv });
       if (algorithm === undefined) throw new TypeError("a key that signs no token of ours");
-      return { kty, crv, x, ...(y === undefined ? {} : { y }), use: "sig", alg: algorithm, kid: keyThumbprint(key) };
+      const material = kty === "RSA" ? { kty, n, e } : { kty, crv, x, ...(y === undefined ? {} : { y }) };
+      return { ...material, use: "sig", alg: algorithm, kid: keyThumbprint(key) };
     }),
   });
 }

@@ -57,6 +57,12 @@ function claimsOfKind(trustDomain: string, claims: TokenClaims): Record<string, 
         ...(claims.allowedHosts === undefined ? {} : { allowed_hosts: formatHosts(claims.allowedHosts) }),
         ...(claims.confirmation === undefined ? {} : { cnf: formatConfirmation(claims.confirmation) }),
       };
+    case "exchange-permit":
+      return {
+        ...sandboxClaims(trustDomain, claims),
+        permitted_audience: claims.audience,
+        policy_revision: Number(claims.policyRevision),
+      };
   }
 }
 

@@ -77,7 +77,7 @@ const readers: {
     audience,
     sandboxId: requireSubject(payload, trustDomain, "sandbox", requireText(payload.container_id, sandboxId)),
     organizationId: requireText(payload.organization_uuid, uuid),
-    incarnation: requireIncarnation(payload.incarnation),
+    incarnation: requireCount(payload.incarnation, "no incarnation"),
     enforceContainerBinding: readFlag(payload.enforce_container_binding, true),
     useEgressGateway: readFlag(payload.use_egress_gateway, true),
     enforceCentralizedEgress: readFlag(payload.enforce_centralized_egress, true),
@@ -85,6 +85,12 @@ const readers: {
     isPciCompliant: readFlag(payload.is_pci_compliant, false),
     allowedHosts: readHosts(payload.allowed_hosts),
     confirmation: readConfirmation(payload.cnf),
+  }),
+  "exchange-permit": (payload, trustDomain) => ({
+    kind: "exchange-permit",
+    ...readSandbox(payload, trustDomain),
+    audience: requireText(payload.permitted_audience, /^[\x21-\x7e]{1,255}$/),
+    policyRevision: requireCount(payload.policy_revision, "no policy revision"),
   }),
 };
 
@@ -97,7 +103,7 @@ function readSandbox(payload: Payload, trustDomain: string) {
   return {
     sandboxId: requireSubject(payload, trustDomain, "sandbox", requireText(payload.sandbox_id, sandboxId)),
     organizationId: requireText(payload.organization_id, uuid),
-    incarnation: requireIncarnation(payload.incarnation),
+    incarnation: requireCount(payload.incarnation, "no incarnation"),
   };
 }
 
@@ -132,9 +138,9 @@ function requireText(value: unknown, pattern: RegExp): string {
   return value;
 }
 
-function requireIncarnation(value: unknown): bigint {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
-    throw new ClaimsError("claims", "no incarnation");
+/** A whole number from 1. */
+function requireCount(value: unknown, fault: string): bigint {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1) throw new ClaimsError("claims", fault);
   return BigInt(value);
 }
 

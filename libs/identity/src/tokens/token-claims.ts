@@ -67,12 +67,22 @@ export interface EgressClaims extends SandboxClaims {
   readonly confirmation: Confirmation | undefined;
 }
 
+/** What Policy's permission to mint one token for a third party says; the calling sandbox hands it to ExchangeToken. */
+export interface ExchangePermitClaims extends SandboxClaims {
+  readonly kind: "exchange-permit";
+  /** The audience of the token that may be minted. */
+  readonly audience: string;
+  /** The revision of the sandbox's policy that grants it. */
+  readonly policyRevision: bigint;
+}
+
 /** The claims of each kind of token. */
 export interface ClaimsByKind {
   bootstrap: BootstrapClaims;
   session: SessionClaims;
   user: UserClaims;
   egress: EgressClaims;
+  "exchange-permit": ExchangePermitClaims;
 }
 
 /** The claims of any token of ours. */

@@ -1,5 +1,5 @@
-/** The kinds of token that Auth mints. */
-export type TokenKind = "bootstrap" | "session" | "user" | "egress";
+/** The kinds of token that Auth mints and that we verify. Tokens for third parties are none of them: nothing of ours takes those. */
+export type TokenKind = "bootstrap" | "session" | "user" | "egress" | "exchange-permit";
 
 /** A signature algorithm of ours. */
 export type TokenAlgorithm = "EdDSA" | "ES256";
@@ -27,6 +27,12 @@ export const tokenRules: Readonly<Record<TokenKind, TokenRule>> = {
   session: { type: "sandgate-session+jwt", algorithm: "EdDSA", audience: "sandgate", maxLifeMs: 24 * 60 * minuteMs },
   user: { type: "sandgate-user+jwt", algorithm: "EdDSA", audience: "sandgate", maxLifeMs: 15 * minuteMs },
   egress: { type: "JWT", algorithm: "ES256", audience: "egress-proxy", maxLifeMs: 4 * 60 * minuteMs },
+  "exchange-permit": {
+    type: "sandgate-exchange-permit+jwt",
+    algorithm: "EdDSA",
+    audience: "sandgate/exchange",
+    maxLifeMs: 5_000,
+  },
 };
 
 /** The claim of a user's token that names what it was had by: `sid` as OpenID Connect has it, or the API key. */
