@@ -1,5 +1,6 @@
 import { createSign, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { RevocationKind } from "@sandgate/api/auth";
+import { createWorkloadSigner, mintWorkloadToken } from "@sandgate/identity";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { trustDomain } from "./control-plane.ts";
 import { type BenchSandbox, basic, ProxyBench, p0 } from "./proxy-bench.ts";
@@ -239,6 +240,28 @@ describe("signing keys", () => {
     await expect.poll(status).toBe(200);
     bench.control.publishKeys(bench.control.publicKey);
     await expect.poll(status).toBe(407);
+  });
+});
+
+describe("tokens of a workload for third parties", () => {
+  it.each([
+    ["by their own key", () => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey],
+    ["even by the key of egress tokens", () => bench.control.privateKey],
+  ])("S1-03 open nothing here, %s", async (_name, key) => {
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    const token = await mintWorkloadToken({
+      signer: createWorkloadSigner(key()),
+      trustDomain,
+      claims: {
+        sandboxId: s1.id,
+        audience: "sts.example.com",
+        tokenId: "t".repeat(43),
+        issuedAtMs: now,
+        expiresAtMs: now + 300_000,
+      },
+    });
+    for (const line of [basic(s1, token), `Proxy-Authorization: Bearer ${token}`])
+      await expectVerdict(bench, s1, request(line), "E407 noDNS");
   });
 });
 

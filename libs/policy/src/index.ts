@@ -9,9 +9,9 @@ export {
   policyOfHosts,
 } from "./authored-policy.ts";
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
+export { credentialPlaceholder } from "./credential-placeholder.ts";
 export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
 export { lintPolicy } from "./lint.ts";
-export { isReservedAudience } from "./lint-grants.ts";
 export {
   type PolicyCheck,
   type PolicyFault,

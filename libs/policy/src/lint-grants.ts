@@ -12,7 +12,7 @@ const maximumRoutes = 50;
 const maximumModels = 100;
 
 /** Whether a token for this audience could be meant for Sandgate itself: none is ever minted. */
-export function isReservedAudience(audience: string): boolean {
+function isReservedAudience(audience: string): boolean {
   const lower = audience.toLowerCase();
   return (
     ["sandgate", "egress-proxy", "sandbox-api"].includes(lower) ||

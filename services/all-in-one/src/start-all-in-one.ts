@@ -46,14 +46,15 @@ export async function startAllInOne(
     close: async (sandboxId: string) => (await listening.promise).sockets.close(sandboxId),
   };
   let listeners: ServiceListeners | undefined;
-  const sandboxChannel = createInProcessChannel({
-    pipeline: () => {
-      if (listeners === undefined) throw new TypeError("a module calls before it is started");
-      return listeners.inProcess;
-    },
-    peer: formatSpiffeId({ trustDomain, kind: "service", name: "sandbox" }),
-    newCallId: randomUUID,
-  });
+  const channelOf = (service: "sandbox" | "policy") =>
+    createInProcessChannel({
+      pipeline: () => {
+        if (listeners === undefined) throw new TypeError("a module calls before it is started");
+        return listeners.inProcess;
+      },
+      peer: formatSpiffeId({ trustDomain, kind: "service", name: service }),
+      newCallId: randomUUID,
+    });
 
   const auth = await openAuth({
     settings: config,
@@ -70,6 +71,8 @@ export async function startAllInOne(
     connection,
     trust,
     register,
+    auth: createClient(AuthService, channelOf("policy")),
+    sockets,
     parts: parts?.policy,
     logger,
     clock,
@@ -80,15 +83,15 @@ export async function startAllInOne(
     trustDomain,
     trust,
     register,
-    auth: createClient(AuthService, sandboxChannel),
-    policy: createClient(PolicyService, sandboxChannel),
+    auth: createClient(AuthService, channelOf("sandbox")),
+    policy: createClient(PolicyService, channelOf("sandbox")),
     driver: () =>
       createLocalDriver({
         settings: config,
         controlDirectory: config.directories.control,
         serviceCaFile: config.tls.service_ca_file,
         trustDomain,
-        sockets: { enrol: "enrol.sock", auth: "control.sock", sandbox: "control.sock" },
+        sockets: { enrol: "enrol.sock", auth: "control.sock", policy: "control.sock", sandbox: "control.sock" },
       }),
     sockets,
     parts,

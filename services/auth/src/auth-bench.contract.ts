@@ -42,6 +42,8 @@ export interface AuthBench {
   as(identity: { readonly principal?: Principal; readonly peer?: Peer }): Client<typeof AuthService>;
   /** As the Sandbox service. */
   readonly sandboxService: Client<typeof AuthService>;
+  /** As the Policy service. */
+  readonly policyService: Client<typeof AuthService>;
   /** A further replica on the same database, with keys of the same directory. Stopped with the bench. */
   startReplica(): Promise<AuthBench>;
   stop(): Promise<void>;
@@ -61,7 +63,14 @@ export async function startAuthBench(): Promise<AuthBench> {
   const startReplica = async (): Promise<AuthBench> => {
     const pool = database.createPool("auth");
     const audit = new AuditLog({ database: pool, clock: () => clock.now });
-    const keys = await openSigningKeys({ pool, audit, directory, rotation, clock: () => clock.now });
+    const keys = await openSigningKeys({
+      pool,
+      audit,
+      directory,
+      rotation,
+      workloadAlgorithm: "ES256",
+      clock: () => clock.now,
+    });
     const sockets: string[] = [];
     const module = createAuthModule({
       pool,
@@ -70,7 +79,7 @@ export async function startAuthBench(): Promise<AuthBench> {
       keys,
       sandboxAuthority: authority,
       trustDomain,
-      lives: { sessionMs: 900_000, certificateMs: 3_600_000, egressMs: 900_000 },
+      lives: { sessionMs: 900_000, certificateMs: 3_600_000, egressMs: 900_000, workloadMs: 300_000 },
       operators: [
         { userId: operatorId, name: "Ada", organizationId, organizationName: "Example", role: Role.OPERATOR },
       ],
@@ -85,10 +94,24 @@ export async function startAuthBench(): Promise<AuthBench> {
     await module.start();
     replicas.push(() => module.stop());
     const as: AuthBench["as"] = (identity) => createClient(AuthService, channelAs(module, identity));
-    const sandboxService = as({
-      peer: { kind: "service", service: "sandbox", spiffeId: `spiffe://${trustDomain}/service/sandbox` },
-    });
-    return { module, database, audit, keys, authority, sockets, clock, as, sandboxService, startReplica, stop };
+    const asService = (service: string) =>
+      as({ peer: { kind: "service", service, spiffeId: `spiffe://${trustDomain}/service/${service}` } });
+    const sandboxService = asService("sandbox");
+    const policyService = asService("policy");
+    return {
+      module,
+      database,
+      audit,
+      keys,
+      authority,
+      sockets,
+      clock,
+      as,
+      sandboxService,
+      policyService,
+      startReplica,
+      stop,
+    };
   };
 
   const stop = async (): Promise<void> => {

@@ -63,6 +63,16 @@ export const authSettings = {
     })
     .prefault({})
     .describe("how long credentials live"),
+  workload_tokens: z
+    .strictObject({
+      algorithm: z
+        .enum(["ES256", "RS256"])
+        .default("ES256")
+        .describe("how they are signed; RS256 for relying parties that know nothing else"),
+      life_seconds: z.int().min(60).max(300).default(300).describe("how long they live"),
+    })
+    .prefault({})
+    .describe("tokens with which workloads prove themselves to third parties, where policy grants an audience"),
   operators: z
     .array(operator)
     .min(1, "no user could be authenticated: name at least one operator")

@@ -16,8 +16,10 @@ import { CredentialIssuer, type CredentialLives } from "./credentials/credential
 import { newTokenId } from "./credentials/token-id.ts";
 import type { OperatorRecord } from "./domain/operator-record.ts";
 import { createBootstrapCredential } from "./handlers/create-bootstrap-credential.ts";
+import { createExchangePermit } from "./handlers/create-exchange-permit.ts";
 import { createUserToken } from "./handlers/create-user-token.ts";
 import { endIncarnation } from "./handlers/end-incarnation.ts";
+import { exchangeToken } from "./handlers/exchange-token.ts";
 import { getPrincipal } from "./handlers/get-principal.ts";
 import { issueEgressToken } from "./handlers/issue-egress-token.ts";
 import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
@@ -53,7 +55,7 @@ export interface AuthModuleDeps {
   readonly keys: SigningKeyRing;
   readonly sandboxAuthority: CertificateAuthority;
   readonly trustDomain: string;
-  readonly lives: CredentialLives & { readonly egressMs: number };
+  readonly lives: CredentialLives & { readonly egressMs: number; readonly workloadMs: number };
   readonly operators: readonly OperatorRecord[];
   readonly users: UserSettings;
   readonly sockets: SandboxSockets;
@@ -92,6 +94,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     clock,
     onFault: (fault) => logger.warn({ err: fault }, "the change log of trust could not be read"),
   });
+  const trust = new TrustState({ clock });
   const recordDenial = createDenialRecorder({ record: (record) => audit.record(record), clock });
   const issuer = new CredentialIssuer({
     authority: deps.sandboxAuthority,
@@ -112,6 +115,17 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     refreshSandboxToken: refreshSandboxToken({ store, issuer, feed, recordDenial, clock }),
     rejoinSandbox: rejoinSandbox({ store, issuer, feed, recordDenial, clock }),
     issueEgressToken: issueEgressToken({ keys, audit, trustDomain, lifeMs: deps.lives.egressMs, clock, newTokenId }),
+    createExchangePermit: createExchangePermit({ store, keys, trustDomain, clock, newTokenId }),
+    exchangeToken: exchangeToken({
+      permitKeys: trust,
+      keys,
+      audit,
+      recordDenial,
+      trustDomain,
+      lifeMs: deps.lives.workloadMs,
+      clock,
+      newTokenId,
+    }),
     revokeSandbox: revokeSandbox({ store, feed, clock }),
     resolveSandbox: resolveSandbox({ store }),
     resolveUser: resolveUser({ store }),
@@ -123,7 +137,6 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     rotateSigningKeys: rotateSigningKeys({ keys, feed, clock }),
     revokeSigningKey: revokeSigningKey({ keys, feed, clock }),
   };
-  const trust = new TrustState({ clock });
   const subjects = new RemoteSubjectRegister({ client: createOwnRegisterClient(store), trust });
   const spiffeId = `spiffe://${trustDomain}/service/auth`;
   const self = { principal: spiffeId, peer: spiffeId };

@@ -65,6 +65,7 @@ export async function openAuth(options: {
       maxAgeMs: settings.signing_keys.rotation_days * dayMs,
       publishMs: settings.signing_keys.publish_seconds * 1000,
     },
+    workloadAlgorithm: settings.workload_tokens.algorithm,
     clock,
   });
   const module = createAuthModule({
@@ -78,6 +79,7 @@ export async function openAuth(options: {
       sessionMs: settings.lives.session_minutes * minuteMs,
       certificateMs: settings.lives.certificate_minutes * minuteMs,
       egressMs: settings.lives.egress_minutes * minuteMs,
+      workloadMs: settings.workload_tokens.life_seconds * 1000,
     },
     operators: toOperatorRecords(settings.operators),
     users: {
@@ -108,7 +110,7 @@ export async function openAuth(options: {
         certificateFile: tls.certificate_file,
         keyFile: tls.key_file,
         trustDomain,
-        jwksJson: () => keys.jwksJson,
+        jwksJson: () => keys.publishedJwksJson,
         onFault: (fault) => logger.warn({ err: fault }, "the key set's certificate could not be read again"),
       });
       stopJwks = () => server.stop();

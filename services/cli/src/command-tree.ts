@@ -267,7 +267,14 @@ export function createCommandTree(runner: Runner, version: string): Command {
     );
   command(keys, "rotate")
     .summary("sign with new keys; no token becomes invalid")
-    .addOption(new Option("--algorithm <algorithm>", "only the keys of this algorithm").choices(["EdDSA", "ES256"]))
+    .addOption(
+      new Option("--algorithm <algorithm>", "only the keys of this algorithm").choices([
+        "EdDSA",
+        "ES256",
+        "workload-ES256",
+        "workload-RS256",
+      ]),
+    )
     .action(
       action<[], RotateKeysOptions>(runner, async (context, _, options) =>
         (await import("./commands/keys-rotate.ts")).rotateKeys(context, options),

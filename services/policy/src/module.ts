@@ -1,15 +1,18 @@
+import type { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import type { AuditLog } from "@sandgate/audit";
-import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import { createDenialRecorder, type SandboxSockets, type SubjectRegister, type TrustState } from "@sandgate/identity";
 import type { ConnectionSettings, Listener, Pool } from "@sandgate/postgres";
-import { implement, type ServiceImplementation } from "@sandgate/rpc";
+import { type Client, implement, type ServiceImplementation } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import { DecisionSweep } from "./decision-sweep.ts";
 import { ChangeFeed } from "./feed/change-feed.ts";
+import { getInferenceBundle } from "./handlers/get-inference-bundle.ts";
 import { getPolicy } from "./handlers/get-policy.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
 import { listDecisions } from "./handlers/list-decisions.ts";
 import { listPolicyRevisions } from "./handlers/list-policy-revisions.ts";
+import { permitTokenExchange } from "./handlers/permit-token-exchange.ts";
 import { reportDecisions } from "./handlers/report-decisions.ts";
 import { reportPolicyStatus } from "./handlers/report-policy-status.ts";
 import { setPolicy } from "./handlers/set-policy.ts";
@@ -32,6 +35,9 @@ export interface PolicyModuleDeps {
   readonly audit: AuditLog;
   readonly subjects: SubjectRegister;
   readonly trust: Pick<TrustState, "onChange">;
+  readonly auth: Pick<Client<typeof AuthService>, "createExchangePermit">;
+  /** The sockets of sandboxes through which their supervisors reach this service. */
+  readonly sockets: SandboxSockets;
   /** Puts something around the store that everything here uses. */
   readonly aroundStore?: ((store: PolicyStore) => PolicyStore) | undefined;
   readonly logger: Logger;
@@ -61,20 +67,31 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
   const replicaId = deps.newId();
   const ownStore = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
-  const retirement = new Retirement({ store, subjects, trust: deps.trust, logger });
+  const sockets: SandboxSockets = {
+    open: (sandboxId) =>
+      deps.sockets.open(sandboxId).catch((fault: unknown) => {
+        // what the supervisor asks for here can wait; what the proxies enforce cannot
+        logger.warn({ err: fault, sandbox_id: sandboxId }, "the socket of a sandbox could not be opened");
+      }),
+    close: (sandboxId) => deps.sockets.close(sandboxId),
+  };
+  const retirement = new Retirement({ store, subjects, trust: deps.trust, sockets, logger });
   const sweep = new DecisionSweep({ store, clock, retentionMs: deps.decisionRetentionDays * dayMs, logger });
+  const recordDenial = createDenialRecorder({ record: (record) => audit.record(record), clock });
   let listener: Listener | undefined;
 
   return {
     services: [
       implement(PolicyService, {
-        setPolicy: setPolicy({ store, subjects }),
+        setPolicy: setPolicy({ store, subjects, sockets }),
         getPolicy: getPolicy({ store }),
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
         watchEnforcement: watchEnforcement({ store, feed }),
         watchPolicies: watchPolicies({ store, feed, isReconciled: () => retirement.isReconciled() }),
         reportPolicyStatus: reportPolicyStatus({ store }),
+        permitTokenExchange: permitTokenExchange({ store, auth: deps.auth, recordDenial }),
+        getInferenceBundle: getInferenceBundle({ store }),
         reportDecisions: reportDecisions({ store, clock }),
         listDecisions: listDecisions({ store }),
         watchDecisions: watchDecisions({ store, feed }),

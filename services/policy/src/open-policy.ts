@@ -1,7 +1,10 @@
 import { randomUUID } from "node:crypto";
+import type { AuthService } from "@sandgate/api/auth";
 import { AuditLog } from "@sandgate/audit";
-import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import type { SandboxSockets, SubjectRegister, TrustState } from "@sandgate/identity";
+
 import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
+import type { Client } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
 import { createPolicyModule, type PolicyModule } from "./module.ts";
@@ -27,6 +30,8 @@ export async function openPolicy(options: {
   readonly connection: ConnectionSettings;
   readonly trust: TrustState;
   readonly register: SubjectRegister;
+  readonly auth: Pick<Client<typeof AuthService>, "createExchangePermit">;
+  readonly sockets: SandboxSockets;
   readonly parts?: PolicyParts | undefined;
   readonly logger: Logger;
   readonly clock: () => number;
@@ -41,6 +46,8 @@ export async function openPolicy(options: {
     audit,
     subjects: options.register,
     trust: options.trust,
+    auth: options.auth,
+    sockets: options.sockets,
     aroundStore: options.parts?.store,
     logger,
     clock,

@@ -15,6 +15,7 @@ export const policyConfig = z.strictObject({
   tls: sections.tls,
   listeners: sections.listeners,
   database: sections.database,
+  directories: sections.directories.pick({ control: true }),
   clients: z.strictObject({ auth: sections.clients.auth }).describe("other services"),
   ...policySettings,
 });

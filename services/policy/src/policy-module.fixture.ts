@@ -1,5 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import {
+  type CreateExchangePermitRequest,
+  CreateExchangePermitResponseSchema,
   type SandboxSubject,
   SandboxSubjectSchema,
   type WatchTrustResponse,
@@ -7,7 +9,15 @@ import {
 } from "@sandgate/api/auth";
 import { Listener, Role } from "@sandgate/api/options";
 import { PolicyService } from "@sandgate/api/policy";
-import { grantSandboxScope, peerKey, principalKey, type SubjectRegister } from "@sandgate/identity";
+import {
+  grantSandboxScope,
+  type Peer,
+  type Principal,
+  peerKey,
+  principalKey,
+  type SubjectRegister,
+  sandboxFieldOf,
+} from "@sandgate/identity";
 import { type Client, createClient, createInProcessChannel, Pipeline, ServiceError, type Step } from "@sandgate/rpc";
 import { createLogger } from "@sandgate/telemetry";
 import { createPolicyModule, type PolicyModule } from "./module.ts";
@@ -21,6 +31,12 @@ export const userSpiffeId = "spiffe://sandgate.local/user/alice";
 export interface PolicyFixture {
   readonly database: PolicyDatabase;
   readonly policy: Client<typeof PolicyService>;
+  /** As a sandbox's supervisor. */
+  asSandbox(sandboxId: string): Client<typeof PolicyService>;
+  /** What Auth was asked for permits for; it gives each the permit "permit". */
+  readonly permits: Pick<CreateExchangePermitRequest, "sandboxId" | "audience" | "policyRevision">[];
+  /** Ids of the sandboxes whose sockets are open. */
+  readonly sockets: Set<string>;
   readonly module: PolicyModule;
   readonly subjects: Map<string, SandboxSubject>;
   /** Registers a living sandbox. */
@@ -62,6 +78,8 @@ function createPart(
     findSandboxByName: async () => undefined,
     findUser: async () => undefined,
   };
+  const permits: PolicyFixture["permits"] = [];
+  const sockets = new Set<string>();
   const module = createPolicyModule({
     pool: database.pool,
     connection: database.connection,
@@ -73,12 +91,33 @@ function createPart(
         return () => listeners.delete(listener);
       },
     },
+    auth: {
+      createExchangePermit: async ({ sandboxId = "", audience = "", policyRevision = 0n }) => {
+        permits.push({ sandboxId, audience, policyRevision });
+        return create(CreateExchangePermitResponseSchema, { permit: "permit" });
+      },
+    },
+    sockets: {
+      open: async (sandboxId) => void sockets.add(sandboxId),
+      close: async (sandboxId) => void sockets.delete(sandboxId),
+    },
     logger: createLogger({ service: "policy", level: "error" }),
     clock,
     newId: () => crypto.randomUUID(),
     decisionRetentionDays: 7,
   });
-  const pipeline = new Pipeline({ listener: Listener.MTLS, services: module.services, steps: [admit(subjects)] });
+  const clientAs = (peer: Peer & { spiffeId: string }, principal: Principal) => {
+    const pipeline = new Pipeline({
+      listener: Listener.MTLS,
+      services: module.services,
+      steps: [admit(subjects, peer, principal)],
+    });
+    const newCallId = () => crypto.randomUUID();
+    return createClient(
+      PolicyService,
+      createInProcessChannel({ pipeline: () => pipeline, peer: peer.spiffeId, newCallId }),
+    );
+  };
   const tellTrust = (change: WatchTrustResponse["change"]): void => {
     for (const listener of listeners) listener(create(WatchTrustResponseSchema, { sequence: 1n, change }));
   };
@@ -87,14 +126,27 @@ function createPart(
     module,
     subjects,
     tellTrust,
-    policy: createClient(
-      PolicyService,
-      createInProcessChannel({
-        pipeline: () => pipeline,
-        peer: "spiffe://sandgate.local/service/sandbox",
-        newCallId: () => crypto.randomUUID(),
-      }),
+    permits,
+    sockets,
+    policy: clientAs(
+      { kind: "service", service: "sandbox", spiffeId: "spiffe://sandgate.local/service/sandbox" },
+      {
+        kind: "user",
+        userId: "alice",
+        organizationId,
+        role: Role.OPERATOR,
+        spiffeId: userSpiffeId,
+        authenticator: "test",
+      },
     ),
+    asSandbox(sandboxId) {
+      const spiffeId = `spiffe://sandgate.local/sandbox/${sandboxId}`;
+      const common = { kind: "sandbox", sandboxId, incarnation: 1n, spiffeId } as const;
+      return clientAs(
+        { ...common, keyThumbprint: "k".repeat(43) },
+        { ...common, organizationId, credential: "session", tokenId: "t".repeat(43), keyId: "", authenticator: "test" },
+      );
+    },
     register() {
       const sandboxId = newSandboxId();
       subjects.set(
@@ -111,20 +163,15 @@ function createPart(
   };
 }
 
-/** Stands in for the identity steps: the caller is Alice, who reaches every sandbox in the register by its id. */
-function admit(subjects: ReadonlyMap<string, SandboxSubject>): Step {
+/** Stands in for the identity steps: the caller is who the test says, and reaches every sandbox in the register by its id. */
+function admit(subjects: ReadonlyMap<string, SandboxSubject>, peer: Peer, principal: Principal): Step {
   return (call) => {
-    call.set(peerKey, { kind: "service", service: "sandbox", spiffeId: "spiffe://sandgate.local/service/sandbox" });
-    call.set(principalKey, {
-      kind: "user",
-      userId: "alice",
-      organizationId,
-      role: Role.OPERATOR,
-      spiffeId: userSpiffeId,
-      authenticator: "test",
-    });
-    if (!("sandbox" in call.request) || typeof call.request.sandbox !== "string") return;
-    const subject = subjects.get(call.request.sandbox);
+    call.set(peerKey, peer);
+    call.set(principalKey, principal);
+    const named = ["sandbox", "sandboxId"].map((field) => (call.request as unknown as Record<string, unknown>)[field]);
+    const sandboxId = named.find((name) => typeof name === "string");
+    if (sandboxFieldOf(call.method) === undefined || sandboxId === undefined) return;
+    const subject = subjects.get(sandboxId);
     if (subject === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
     grantSandboxScope(call, subject);
   };

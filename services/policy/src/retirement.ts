@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SubjectRegister, TrustState } from "@sandgate/identity";
+import type { SandboxSockets, SubjectRegister, TrustState } from "@sandgate/identity";
 import { background } from "@sandgate/telemetry";
 import type { PolicyStore } from "./store/policy-store.ts";
 
@@ -9,11 +9,13 @@ const longestDelayMs = 5_000;
 /**
  * Takes retired sandboxes out of what is pushed: those that the trust feed names at once, and by going through the register
  * those that died while this service, or the feed, was down. Until the register was gone through once, nothing is pushed.
+ * The sockets of those that live are opened on the way, and those of retired ones closed.
  */
 export class Retirement {
   readonly #store: PolicyStore;
   readonly #subjects: SubjectRegister;
   readonly #trust: Pick<TrustState, "onChange">;
+  readonly #sockets: SandboxSockets;
   readonly #logger: { error(fields: object, message: string): void };
   readonly #stop = new AbortController();
   readonly #retiring = new Set<Promise<void>>();
@@ -26,11 +28,14 @@ export class Retirement {
     store: PolicyStore;
     subjects: SubjectRegister;
     trust: Pick<TrustState, "onChange">;
+    /** Opening does not throw. */
+    sockets: SandboxSockets;
     logger: { error(fields: object, message: string): void };
   }) {
     this.#store = deps.store;
     this.#subjects = deps.subjects;
     this.#trust = deps.trust;
+    this.#sockets = deps.sockets;
     this.#logger = deps.logger;
   }
 
@@ -56,6 +61,7 @@ export class Retirement {
   #retire(sandboxId: string): void {
     const retiring = this.#store
       .retire([sandboxId])
+      .then(() => this.#sockets.close(sandboxId))
       .catch((fault: unknown) => {
         this.#logger.error({ err: fault, sandbox_id: sandboxId }, "sandbox could not be retired yet");
         this.#reconcileSoon();
@@ -95,7 +101,13 @@ export class Retirement {
       const sandboxIds = await this.#store.listLiving(after);
       const last = sandboxIds.at(-1);
       if (last === undefined) return;
-      await this.#store.retire(await this.#findDead(sandboxIds));
+      const dead = new Set(await this.#findDead(sandboxIds));
+      await this.#store.retire([...dead]);
+      await Promise.all(
+        sandboxIds.map((sandboxId) =>
+          dead.has(sandboxId) ? this.#sockets.close(sandboxId) : this.#sockets.open(sandboxId),
+        ),
+      );
       after = last;
     }
   }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { AuthService } from "@sandgate/api/auth";
 import { toConnectionSettings } from "@sandgate/config";
-import { createServiceListeners, openTrust } from "@sandgate/identity";
+import { createServiceListeners, openTrust, type ServiceListeners } from "@sandgate/identity";
 import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
@@ -37,8 +37,10 @@ export async function startPolicy(
     serverName: `auth.${config.trust_domain}`,
     certificates,
   });
+  const auth = createClient(AuthService, channel);
+  const listening = Promise.withResolvers<ServiceListeners>();
   const view = openTrust({
-    client: createClient(AuthService, channel),
+    client: auth,
     clock,
     onFault: (fault) => logger.warn({ err: fault }, "Auth's trust stream broke off"),
   });
@@ -48,6 +50,12 @@ export async function startPolicy(
     trust: view.trust,
     register: view.register,
     parts: deps.parts,
+    auth,
+    // the module is made before the listeners that carry it
+    sockets: {
+      open: async (sandboxId) => (await listening.promise).sockets.open(sandboxId),
+      close: async (sandboxId) => (await listening.promise).sockets.close(sandboxId),
+    },
     logger,
     clock,
   });
@@ -59,6 +67,7 @@ export async function startPolicy(
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
+    sandboxSockets: { directory: config.directories.control, controlName: "policy.sock" },
     recordDenial: (_service, record) => policy.audit.record(record),
     metrics: registry,
     clock,
@@ -66,6 +75,7 @@ export async function startPolicy(
     isServing: () => view.trust.isCurrent(),
     onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
   });
+  listening.resolve(listeners);
   await policy.module.start();
   const addresses = await listeners.start();
   return {

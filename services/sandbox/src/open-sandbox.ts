@@ -10,6 +10,7 @@ import type { Client } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
 import { LocalDriver } from "./drivers/local/local-driver.ts";
+import type { SupervisorSettings } from "./drivers/local/supervisor-config.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { createSandboxModule, type SandboxModule, type SandboxTiming } from "./module.ts";
 import type { sandboxSettings } from "./sandbox-config.ts";
@@ -38,7 +39,7 @@ export function createLocalDriver(options: {
   readonly serviceCaFile: string;
   readonly trustDomain: string;
   /** File names in a sandbox's control directory. */
-  readonly sockets: { readonly enrol: string; readonly auth: string; readonly sandbox: string };
+  readonly sockets: SupervisorSettings["sockets"];
 }): SandboxDriver {
   const { settings, trustDomain } = options;
   const { local } = settings.driver;
@@ -49,6 +50,7 @@ export function createLocalDriver(options: {
     settings: {
       serviceCa: readFileSync(options.serviceCaFile, "utf8"),
       authServerName: `auth.${trustDomain}`,
+      policyServerName: `policy.${trustDomain}`,
       sandboxServerName: `sandbox.${trustDomain}`,
       sockets: options.sockets,
     },

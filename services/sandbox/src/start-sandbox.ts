@@ -62,7 +62,7 @@ export async function startSandbox(
         controlDirectory: config.directories.control,
         serviceCaFile: config.tls.service_ca_file,
         trustDomain: config.trust_domain,
-        sockets: { enrol: "enrol.sock", auth: "auth.sock", sandbox: "control.sock" },
+        sockets: { enrol: "enrol.sock", auth: "auth.sock", policy: "policy.sock", sandbox: "control.sock" },
       }),
     // the module is made before the listeners that carry it
     sockets: {

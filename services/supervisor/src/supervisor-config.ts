@@ -7,9 +7,11 @@ export interface SupervisorConfig {
   /** PEM: whom to trust as a service. */
   readonly serviceCa: string;
   readonly authServerName: string;
+  readonly policyServerName: string;
   readonly sandboxServerName: string;
   readonly enrolSocket: string;
   readonly authSocket: string;
+  readonly policySocket: string;
   readonly sandboxSocket: string;
   readonly egressSocket: string;
   /** The file with the bootstrap token; removed after reading. */
@@ -57,9 +59,11 @@ export function parseSupervisorConfig(text: string): SupervisorConfig {
     name: text_("name"),
     serviceCa: text_("service_ca"),
     authServerName: text_("auth_server_name"),
+    policyServerName: text_("policy_server_name"),
     sandboxServerName: text_("sandbox_server_name"),
     enrolSocket: text_("enrol_socket"),
     authSocket: text_("auth_socket"),
+    policySocket: text_("policy_socket"),
     sandboxSocket: text_("sandbox_socket"),
     egressSocket: text_("egress_socket"),
     tokenFile: text_("token_file"),

@@ -27,7 +27,8 @@ export interface World {
   /** An administrator of the own organization, at Auth. */
   readonly adminOfAuth: Channel;
   readonly account: MatrixAccount;
-  serviceChannel(service: "sandbox" | "egress-proxy", to: ServiceName): Channel;
+  operatorAt(service: ServiceName): Channel;
+  serviceChannel(service: "sandbox" | "policy" | "egress-proxy", to: ServiceName): Channel;
   close(): void;
 }
 
@@ -155,6 +156,15 @@ export async function createWorld(suite: TestSuite): Promise<World> {
   const bootstrapOf = async ({ id, incarnation }: TestSandbox): Promise<string> =>
     (await asSandboxService.createBootstrapCredential({ sandboxId: id, incarnation })).token;
 
+  // what own's workload could have: for third parties alone
+  const audience = "sts.example.com";
+  const policyService = createClient(AuthService, overMtls("auth", serviceIdentity("policy")));
+  const { permit } = await policyService.createExchangePermit({ sandboxId: own.id, audience, policyRevision: 1n });
+  const { token: workloadToken } = await createClient(AuthService, overMtls("auth", own)).exchangeToken(
+    { sandboxId: own.id, audience, permit },
+    { headers: bearer(ownToken) },
+  );
+
   const attackers: Attacker[] = [];
   const add = (
     listener: Listener,
@@ -230,6 +240,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
         keys.current("ES256"),
       ),
     ],
+    ["own's workload token", impostor("CREDENTIAL_REJECTED"), workloadToken],
     ["own's bootstrap token", { kind: "sandbox", which: "own", credential: "bootstrap" }, await bootstrapOf(own)],
     ["other's bootstrap token", { kind: "sandbox", which: "other", credential: "bootstrap" }, await bootstrapOf(other)],
   ];
@@ -366,6 +377,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     ["own without a token", own, impostor("CREDENTIAL_MISSING"), {}],
     ["own with an admin's token", own, impostor("CREDENTIAL_REJECTED"), bearer(await mint(userClaims(users.admin)))],
     ["own with other's token", own, impostor("CREDENTIAL_REJECTED"), bearer(other.token)],
+    ["own with its workload token", own, impostor("CREDENTIAL_REJECTED"), bearer(workloadToken)],
     ["other with own's token", other, impostor("CREDENTIAL_REJECTED"), bearer(ownToken)],
     [
       "own with an expired token",
@@ -411,6 +423,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     operator,
     adminOfAuth,
     account: await createMatrixAccount(adminOfAuth, dial("auth", suite.address("auth", "edge"))),
+    operatorAt: (service) => overMtls(service, certificates.operator),
     serviceChannel: (service, to) => overMtls(to, serviceIdentity(service)),
     close: () => {
       for (const channel of channels) channel.close();

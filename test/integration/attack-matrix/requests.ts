@@ -32,6 +32,8 @@ const requestId = (text: string): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 };
 
+const audience = "sts.example.com";
+
 const nothing: RequestMaker = () => [{}];
 const aboutOwn: RequestMaker = ({ world }) => [{ sandbox: world.own.id }];
 const byOwn: RequestMaker = ({ world }) => [{ sandboxId: world.own.id }];
@@ -77,6 +79,12 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
     },
   ],
   CreateBootstrapCredential: ({ world }) => [{ sandboxId: world.own.id, incarnation: world.own.incarnation }],
+  CreateExchangePermit: ({ world }) => [{ sandboxId: world.own.id, audience, policyRevision: 1n }],
+  ExchangeToken: async ({ world }) => {
+    const policy = createClient(AuthService, world.serviceChannel("policy", "auth"));
+    const { permit } = await policy.createExchangePermit({ sandboxId: world.own.id, audience, policyRevision: 1n });
+    return [{ sandboxId: world.own.id, audience, permit }];
+  },
 
   CreateSandbox: () => [{ requestId: requestId("CreateSandbox"), name: "by-matrix" }],
   GetSandbox: aboutOwn,
@@ -109,6 +117,14 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
 
   GetPolicy: aboutOwn,
   SetPolicy: ({ world }) => [{ sandbox: world.own.id, policy: {}, requestId: crypto.randomUUID() }],
+  PermitTokenExchange: async ({ world }) => {
+    await createClient(PolicyService, world.operatorAt("policy")).setPolicy({
+      sandbox: world.own.id,
+      policy: { identity: { audiences: [audience] } },
+    });
+    return [{ sandboxId: world.own.id, audience }];
+  },
+  GetInferenceBundle: aboutOwn,
   ListPolicyRevisions: aboutOwn,
   WatchPolicy: aboutOwn,
   WatchEnforcement: nothing,
@@ -143,6 +159,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
 export const madeOnce: ReadonlySet<string> = new Set([
   "RelayExec",
   "SetPolicy",
+  "ExchangeToken",
   "AcceptInvitation",
   "RefreshUserSession",
   "Logout",

@@ -103,8 +103,7 @@ export async function runMatrix(
 function hasListener(topology: Topology, method: DescMethod, listener: Listener): boolean {
   if (topology === "all in one") return true;
   const service = method.parent.typeName;
-  if (listener === Listener.ENROL) return service === AuthService.typeName;
-  return listener !== Listener.CONTROL || service !== PolicyService.typeName;
+  return listener !== Listener.ENROL || service === AuthService.typeName;
 }
 
 async function untilReady(operator: Channel, sandbox: string): Promise<void> {

@@ -142,7 +142,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     jwksAddress = auth.addresses.jwks;
     const authClient = { address: auth.addresses.mtls[0] };
     const policy = await startPolicy(
-      policyConfig.parse({ ...common("policy"), clients: { auth: authClient } }),
+      policyConfig.parse({ ...common("policy"), directories: { control }, clients: { auth: authClient } }),
       deps(),
     );
     running.unshift(policy);
@@ -161,6 +161,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     audit: { append: async () => {} },
     directory: keyDirectory,
     rotation: { maxAgeMs: 0, publishMs: 0 },
+    workloadAlgorithm: "ES256",
     clock: Date.now,
   });
   await signingKeys.load();
@@ -178,7 +179,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
       return address;
     },
     socket: (service, sandboxId, listener) => {
-      const own = service === "auth" && topology !== "all in one" ? "auth.sock" : "control.sock";
+      const own = service !== "sandbox" && topology !== "all in one" ? `${service}.sock` : "control.sock";
       return `unix:${join(control, sandboxId, listener === "enrol" ? "enrol.sock" : own)}`;
     },
     stop: async () => {

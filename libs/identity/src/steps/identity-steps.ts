@@ -62,7 +62,8 @@ function isOutage({ reason }: ServiceError): boolean {
   return reason === "TRUST_UNAVAILABLE" || reason === "UNAVAILABLE";
 }
 
-function denialOf(call: Call, error: ServiceError): Denial {
+/** A refusal as the audit log has it. */
+export function denialOf(call: Call, error: ServiceError): Denial {
   const principal = call.find(principalKey);
   const peer = call.find(peerKey);
   return {

@@ -16,6 +16,7 @@ export function isBoundTo(claims: TokenClaims, proof: PresenterProof): boolean {
     case "egress":
       return isConfirmed(claims.confirmation, proof);
     case "bootstrap":
+    case "exchange-permit":
     case "user":
       return true;
   }

@@ -1,5 +1,5 @@
 import type { AuthService } from "@sandgate/api/auth";
-import { sandboxScopeOf } from "@sandgate/identity";
+import { type DenialRecorder, recordRefusal, sandboxScopeOf } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
 import { hashTokenId } from "../credentials/token-id.ts";
@@ -7,7 +7,6 @@ import type { EnrolmentDecision } from "../domain/enrolment.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 import { requireSandboxPrincipal } from "./require-sandbox-principal.ts";
 
 /** AuthService.IssueSandboxToken: binds a supervisor's key to its incarnation, for a bootstrap credential that it uses up. */

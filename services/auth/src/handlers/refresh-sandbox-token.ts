@@ -1,11 +1,10 @@
 import type { AuthService } from "@sandgate/api/auth";
-import { peerKey, sandboxScopeOf } from "@sandgate/identity";
+import { type DenialRecorder, peerKey, recordRefusal, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
 import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 import { requireSandboxPrincipal } from "./require-sandbox-principal.ts";
 
 /** AuthService.RefreshSandboxToken: new credentials for the same key. They are made first; only then is the old token superseded. */

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import type { AuthService, RejoinSandboxRequest } from "@sandgate/api/auth";
+import { type DenialRecorder, recordRefusal } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import type { CredentialIssuer } from "../credentials/credential-issuer.ts";
 import { isRejoinProof } from "../credentials/rejoin-proof.ts";
 import type { AuthStore } from "../store/auth-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 
 /** So long a supervisor may take for its proof, in milliseconds. */
 const PROOF_MS = 10_000;

@@ -70,17 +70,24 @@ function createDocuments(options: {
   readonly jwksJson: () => string;
 }): ReadonlyMap<string, () => string> {
   const issuer = tokenIssuer(options.trustDomain);
-  const discovery = JSON.stringify({
-    issuer,
-    jwks_uri: `${issuer}/.well-known/jwks.json`,
-    response_types_supported: ["id_token"],
-    subject_types_supported: ["public"],
-    id_token_signing_alg_values_supported: ["ES256", "EdDSA"],
-  });
+  const discovery = () =>
+    JSON.stringify({
+      issuer,
+      jwks_uri: `${issuer}/.well-known/jwks.json`,
+      response_types_supported: ["id_token"],
+      subject_types_supported: ["public"],
+      id_token_signing_alg_values_supported: algorithmsOf(options.jwksJson()),
+      claims_supported: ["iss", "sub", "aud", "iat", "exp", "jti"],
+    });
   return new Map([
     ["/.well-known/jwks.json", options.jwksJson],
-    ["/.well-known/openid-configuration", () => discovery],
+    ["/.well-known/openid-configuration", discovery],
   ]);
+}
+
+function algorithmsOf(jwksJson: string): readonly unknown[] {
+  const { keys } = JSON.parse(jwksJson) as { keys: { alg: unknown }[] }; // formatJwks wrote it
+  return [...new Set(keys.map(({ alg }) => alg))].sort();
 }
 
 function answer(

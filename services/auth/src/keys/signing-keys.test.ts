@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AuditLog } from "@sandgate/audit";
 import { ConfigError } from "@sandgate/config";
-import { createKeySet } from "@sandgate/identity";
+import { createKeySet, type WorkloadAlgorithm } from "@sandgate/identity";
 import { createKeyPair, keyThumbprint } from "@sandgate/pki";
 import { createThrowAwayDatabase, type ThrowAwayDatabase } from "@sandgate/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -29,13 +29,14 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-const open = async (over: { directory?: string; maxAgeMs?: number } = {}) => {
+const open = async (over: { directory?: string; maxAgeMs?: number; workloadAlgorithm?: WorkloadAlgorithm } = {}) => {
   const pool = database.createPool("auth");
   return openSigningKeys({
     pool,
     audit: new AuditLog({ database: pool, clock: () => now }),
     directory: over.directory ?? directory,
     rotation: { maxAgeMs: over.maxAgeMs ?? 0, publishMs: 600_000 },
+    workloadAlgorithm: over.workloadAlgorithm ?? "ES256",
     clock: () => now,
   });
 };
@@ -142,5 +143,48 @@ describe("a key directory is refused", () => {
     await writeFile(file, await text, { mode: 0o600 });
     await expect(started()).rejects.toThrow(file);
     expect(await readFile(file, "utf8")).toBe(text);
+  });
+});
+
+describe("the keys of tokens for third parties", () => {
+  const kidsOf = (jwksJson: string) => JSON.parse(jwksJson).keys.map(({ kid }: { kid: string }) => kid);
+
+  it("are published to relying parties, and never told to our own verifiers", async () => {
+    const keys = await started();
+    const { kid, algorithm } = keys.currentWorkload();
+    expect(algorithm).toBe("ES256");
+    expect(kidsOf(keys.publishedJwksJson)).toContain(kid);
+    expect(kidsOf(keys.publishedJwksJson)).toHaveLength(6);
+    expect(kidsOf(keys.jwksJson)).toHaveLength(4);
+    expect(kidsOf(keys.jwksJson)).not.toContain(kid);
+    expect(keys.find(kid)).toBeUndefined();
+  });
+
+  it("sign with RSA where the setting says so, and what signed before stays published", async () => {
+    const before = (await started()).currentWorkload();
+    const keys = await started({ workloadAlgorithm: "RS256" });
+    expect(keys.currentWorkload()).toMatchObject({ algorithm: "RS256", privateKey: { asymmetricKeyType: "rsa" } });
+    const published = JSON.parse(keys.publishedJwksJson).keys;
+    expect(published).toContainEqual(
+      expect.objectContaining({ kid: keys.currentWorkload().kid, kty: "RSA", alg: "RS256", use: "sig" }),
+    );
+    expect(published.some((key: object) => "d" in key || "p" in key)).toBe(false);
+    expect(kidsOf(keys.publishedJwksJson)).toContain(before.kid);
+  });
+
+  it("G-08 rotate like the others: published first, and retired when nothing that they signed can be valid", async () => {
+    const keys = await started({ maxAgeMs: dayMs });
+    const first = keys.currentWorkload();
+    now += dayMs;
+    await keys.maintain(actor);
+    await keys.load();
+    const second = keys.currentWorkload();
+    expect(second.kid).not.toBe(first.kid);
+    expect(kidsOf(keys.publishedJwksJson)).toContain(first.kid);
+    now += 600_000;
+    await keys.maintain(actor);
+    await keys.load();
+    expect(kidsOf(keys.publishedJwksJson)).not.toContain(first.kid);
+    expect(keys.currentWorkload().kid).toBe(second.kid);
   });
 });

@@ -3,7 +3,18 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { AuditLog } from "@sandgate/audit";
 import { readSecretFile } from "@sandgate/config";
-import { createTokenSigner, formatJwks, type TokenAlgorithm, type TokenSigner, tokenRules } from "@sandgate/identity";
+import {
+  createTokenSigner,
+  createWorkloadSigner,
+  formatJwks,
+  MAX_WORKLOAD_TOKEN_LIFE_MS,
+  type TokenAlgorithm,
+  type TokenSigner,
+  tokenRules,
+  type WorkloadAlgorithm,
+  type WorkloadSigner,
+} from "@sandgate/identity";
+import { keyThumbprint } from "@sandgate/pki";
 import type { Pool } from "@sandgate/postgres";
 import { currentKey, isPublished, type SigningKeyRecord } from "../domain/signing-key.ts";
 import { hasSigningKeys, PostgresSigningKeyStore } from "../store/postgres-signing-key-store.ts";
@@ -19,18 +30,30 @@ export interface SigningKeys {
   current(algorithm: TokenAlgorithm): TokenSigner;
   /** A signer that we hold, by kid: the current one, the next or a previous one. */
   find(kid: string): TokenSigner | undefined;
-  /** The published public keys, as a JWK set. */
+  /** The published public keys of tokens that we ourselves take, as a JWK set: what our verifiers are told. */
   readonly jwksJson: string;
+  /**
+   * What new tokens for third parties are signed with. Those keys sign nothing else, and no verifier of ours is told of them: none can
+   * take such a token, whatever it says.
+   */
+  currentWorkload(): WorkloadSigner;
+  /** All published public keys, as a JWK set: what relying parties are told. */
+  readonly publishedJwksJson: string;
 }
 
-/** The algorithms that we sign with, and the files that their first keys may come in. */
-const firstKeyFiles: Readonly<Record<TokenAlgorithm, string>> = {
-  EdDSA: "signing.pem",
-  ES256: "egress-signing.pem",
-};
+/** What a key is for: an algorithm of our own tokens, or of tokens for third parties. The store calls it the algorithm. */
+type KeyUse = TokenAlgorithm | `workload-${WorkloadAlgorithm}`;
 
-/** The algorithms that we sign with. */
-export const signingAlgorithms = Object.keys(firstKeyFiles) as readonly TokenAlgorithm[]; // the record above has exactly these keys
+/** The files that the first keys of our own tokens may come in. */
+const firstKeyFiles: ReadonlyMap<string, string> = new Map([
+  ["EdDSA", "signing.pem"],
+  ["ES256", "egress-signing.pem"],
+]);
+
+/** What keys are for where tokens for third parties are signed with this algorithm. */
+function keyUses(workloadAlgorithm: WorkloadAlgorithm): readonly KeyUse[] {
+  return ["EdDSA", "ES256", `workload-${workloadAlgorithm}`];
+}
 
 /** How signing keys change with time. */
 export interface KeyRotation {
@@ -49,10 +72,13 @@ export class SigningKeyRing implements SigningKeys {
   readonly #directory: string;
   readonly #sealer: KeySealer;
   readonly #maxAgeMs: number;
+  readonly #workloadAlgorithm: WorkloadAlgorithm;
   readonly #clock: () => number;
   #records: readonly SigningKeyRecord[] = [];
   #signers = new Map<string, TokenSigner>();
+  #workloadSigners = new Map<string, WorkloadSigner>();
   #jwksJson = formatJwks([]);
+  #publishedJwksJson = formatJwks([]);
   #loading: Promise<void> = Promise.resolve();
 
   constructor(deps: {
@@ -60,17 +86,28 @@ export class SigningKeyRing implements SigningKeys {
     readonly directory: string;
     readonly sealer: KeySealer;
     readonly maxAgeMs: number;
+    readonly workloadAlgorithm: WorkloadAlgorithm;
     readonly clock: () => number;
   }) {
     this.store = deps.store;
     this.#directory = deps.directory;
     this.#sealer = deps.sealer;
     this.#maxAgeMs = deps.maxAgeMs;
+    this.#workloadAlgorithm = deps.workloadAlgorithm;
     this.#clock = deps.clock;
   }
 
   get jwksJson(): string {
     return this.#jwksJson;
+  }
+
+  get publishedJwksJson(): string {
+    return this.#publishedJwksJson;
+  }
+
+  /** What keys are for here, as the store calls it. */
+  get algorithms(): readonly string[] {
+    return keyUses(this.#workloadAlgorithm);
   }
 
   /** Every key that there is or was. */
@@ -85,6 +122,13 @@ export class SigningKeyRing implements SigningKeys {
     return signer;
   }
 
+  currentWorkload(): WorkloadSigner {
+    const record = currentKey(this.#records, `workload-${this.#workloadAlgorithm}`, this.#clock());
+    const signer = record && this.#workloadSigners.get(record.kid);
+    if (signer === undefined) throw new TypeError("no key for tokens for third parties");
+    return signer;
+  }
+
   find(kid: string): TokenSigner | undefined {
     return this.#signers.get(kid);
   }
@@ -95,7 +139,7 @@ export class SigningKeyRing implements SigningKeys {
    */
   async start(actor: KeyActor): Promise<void> {
     await this.store.ensure(
-      signingAlgorithms.map((algorithm) => ({ algorithm, first: this.#readFirst(algorithm) })),
+      this.algorithms.map((algorithm) => ({ algorithm, first: this.#readFirst(algorithm) })),
       this.#clock(),
       actor,
     );
@@ -113,16 +157,18 @@ export class SigningKeyRing implements SigningKeys {
     const records = await this.store.list();
     const published = records.filter(isPublished);
     const signers = new Map<string, TokenSigner>();
-    for (const { kid, sealedKey } of published) {
+    const workloadSigners = new Map<string, WorkloadSigner>();
+    for (const { kid, algorithm, sealedKey } of published) {
       if (sealedKey === undefined) continue;
-      signers.set(kid, this.#signers.get(kid) ?? createTokenSigner(this.#sealer.open(kid, sealedKey)));
+      const open = () => this.#sealer.open(kid, sealedKey);
+      if (isForThirdParties(algorithm))
+        workloadSigners.set(kid, this.#workloadSigners.get(kid) ?? createWorkloadSigner(open()));
+      else signers.set(kid, this.#signers.get(kid) ?? createTokenSigner(open()));
     }
-    this.#jwksJson = formatJwks(
-      published.map(({ publicKeyDer }) =>
-        createPublicKey({ key: Buffer.from(publicKeyDer), format: "der", type: "spki" }),
-      ),
-    );
+    this.#jwksJson = jwksOf(published.filter(({ algorithm }) => !isForThirdParties(algorithm)));
+    this.#publishedJwksJson = jwksOf(published);
     this.#signers = signers;
+    this.#workloadSigners = workloadSigners;
     this.#records = records;
   }
 
@@ -130,17 +176,18 @@ export class SigningKeyRing implements SigningKeys {
   async maintain(actor: KeyActor): Promise<void> {
     const now = this.#clock();
     if (this.#maxAgeMs > 0)
-      await this.store.rotate({ algorithms: signingAlgorithms, minimumAgeMs: this.#maxAgeMs }, now, actor);
+      await this.store.rotate({ algorithms: this.algorithms, minimumAgeMs: this.#maxAgeMs }, now, actor);
     await this.store.retire(now, actor);
   }
 
-  #readFirst(algorithm: TokenAlgorithm): NewSigningKey | undefined {
-    const file = join(this.#directory, firstKeyFiles[algorithm]);
-    if (!existsSync(file)) return undefined;
+  #readFirst(algorithm: string): NewSigningKey | undefined {
+    const name = firstKeyFiles.get(algorithm);
+    if (name === undefined || !existsSync(join(this.#directory, name))) return undefined;
+    const file = join(this.#directory, name);
     const pem = readSecretFile(file).reveal();
     try {
-      const key = sealKey(this.#sealer, createPrivateKey(pem));
-      if (key.algorithm === algorithm) return key;
+      const key = createPrivateKey(pem);
+      if (createTokenSigner(key).algorithm === algorithm) return sealKey(this.#sealer, algorithm, key);
     } catch (cause) {
       throw new SigningKeysError(`${file}: not a private key that can sign tokens`, { cause });
     }
@@ -157,24 +204,27 @@ export async function openSigningKeys(options: {
   readonly audit: Pick<AuditLog, "append">;
   readonly directory: string;
   readonly rotation: KeyRotation;
+  /** What tokens for third parties are signed with. */
+  readonly workloadAlgorithm: WorkloadAlgorithm;
   readonly aroundStore?: ((store: SigningKeyStore) => SigningKeyStore) | undefined;
   readonly clock: () => number;
 }): Promise<SigningKeyRing> {
-  const { pool, audit, directory, rotation, clock } = options;
+  const { pool, audit, directory, rotation, workloadAlgorithm, clock } = options;
   const sealer = await loadKeySealer(directory, { mayMake: !(await hasSigningKeys(pool)) });
   const own = new PostgresSigningKeyStore({
     pool,
     audit,
-    newKey: (algorithm) => sealKey(sealer, newPrivateKey(algorithm)),
+    newKey: (algorithm) => sealKey(sealer, algorithm, newPrivateKey(algorithm)),
     publishMs: rotation.publishMs,
     longestLifeMs,
   });
   const store = options.aroundStore?.(own) ?? own;
-  return new SigningKeyRing({ store, directory, sealer, maxAgeMs: rotation.maxAgeMs, clock });
+  return new SigningKeyRing({ store, directory, sealer, maxAgeMs: rotation.maxAgeMs, workloadAlgorithm, clock });
 }
 
 /** No token of the algorithm is accepted for longer after it was signed. */
 function longestLifeMs(algorithm: string): number {
+  if (isForThirdParties(algorithm)) return MAX_WORKLOAD_TOKEN_LIFE_MS + ALLOWANCE_MS;
   const rules = Object.values(tokenRules).filter((rule) => rule.algorithm === algorithm);
   return Math.max(...rules.map(({ maxLifeMs }) => maxLifeMs)) + ALLOWANCE_MS;
 }
@@ -184,14 +234,27 @@ function newPrivateKey(algorithm: string): KeyObject {
     case "EdDSA":
       return generateKeyPairSync("ed25519").privateKey;
     case "ES256":
+    case "workload-ES256":
       return generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+    case "workload-RS256":
+      return generateKeyPairSync("rsa", { modulusLength: 3072 }).privateKey;
     default:
       throw new TypeError("an algorithm that we do not sign with");
   }
 }
 
-function sealKey(sealer: KeySealer, privateKey: KeyObject): NewSigningKey {
-  const { kid, algorithm } = createTokenSigner(privateKey);
+function isForThirdParties(algorithm: string): boolean {
+  return algorithm.startsWith("workload-");
+}
+
+function jwksOf(records: readonly SigningKeyRecord[]): string {
+  return formatJwks(
+    records.map(({ publicKeyDer }) => createPublicKey({ key: Buffer.from(publicKeyDer), format: "der", type: "spki" })),
+  );
+}
+
+function sealKey(sealer: KeySealer, algorithm: string, privateKey: KeyObject): NewSigningKey {
+  const kid = keyThumbprint(privateKey);
   return {
     kid,
     algorithm,

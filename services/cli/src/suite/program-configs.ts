@@ -48,6 +48,7 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
       ...common(context, "policy"),
       ...listening(suite, "policy"),
       database,
+      directories: { control: sockets.control },
       clients: clients(suite, ["auth"]),
     },
     sandbox: {

@@ -69,6 +69,17 @@ describe("SetPolicy", () => {
     expect(await reasonOf(set)).toBe(reason);
   });
 
+  it("opens the sandbox's socket, and closes it when the sandbox is retired", async () => {
+    const own = await startPolicyFixture();
+    const sandbox = own.register();
+    await own.policy.setPolicy({ sandbox, policy: allow("a.example.test") });
+    expect([...own.sockets]).toEqual([sandbox]);
+    own.retire(sandbox);
+    await own.module.stop(); // waits for what the retirement does
+    expect([...own.sockets]).toEqual([]);
+    await own.stop();
+  });
+
   it("takes an empty policy, which denies everything", async () => {
     const sandbox = fixture.register();
     const { revision } = await fixture.policy.setPolicy({ sandbox, policy: {} });

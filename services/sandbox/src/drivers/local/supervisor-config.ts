@@ -6,9 +6,15 @@ export interface SupervisorSettings {
   /** PEM: the CA of service certificates. */
   readonly serviceCa: string;
   readonly authServerName: string;
+  readonly policyServerName: string;
   readonly sandboxServerName: string;
-  /** File names in the sandbox's control directory; the last two may be one. */
-  readonly sockets: { readonly enrol: string; readonly auth: string; readonly sandbox: string };
+  /** File names in the sandbox's control directory; the last three may be one. */
+  readonly sockets: {
+    readonly enrol: string;
+    readonly auth: string;
+    readonly policy: string;
+    readonly sandbox: string;
+  };
 }
 
 /** Beside the limit for the workload: the supervisor's threads and the sandbox programs are counted with it. */
@@ -32,9 +38,11 @@ export function supervisorConfig(options: {
     name: start.name,
     service_ca: settings.serviceCa,
     auth_server_name: settings.authServerName,
+    policy_server_name: settings.policyServerName,
     sandbox_server_name: settings.sandboxServerName,
     enrol_socket: `${inside.control}/${settings.sockets.enrol}`,
     auth_socket: `${inside.control}/${settings.sockets.auth}`,
+    policy_socket: `${inside.control}/${settings.sockets.policy}`,
     sandbox_socket: `${inside.control}/${settings.sockets.sandbox}`,
     egress_socket: `${inside.egress}/egress.sock`,
     token_file: `${inside.bootstrap}/token`,

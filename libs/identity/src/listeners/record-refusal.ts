@@ -1,6 +1,5 @@
-import type { Denial } from "@sandgate/identity";
 import type { Call, ServiceError } from "@sandgate/rpc";
-import { actorOfCall } from "./actor-of-call.ts";
+import { type Denial, denialOf } from "../steps/identity-steps.ts";
 
 /** Resolves when a denial is durable. */
 export type DenialRecorder = (denial: Denial) => Promise<void>;
@@ -12,14 +11,7 @@ export async function recordRefusal(
   about: { readonly sandboxId: string; readonly organizationId: string },
   error: ServiceError,
 ): Promise<ServiceError> {
-  await record({
-    ...actorOfCall(call),
-    reason: error.reason,
-    service: call.method.parent.typeName,
-    method: call.method.name,
-    organizationId: about.organizationId,
-    sandboxId: about.sandboxId,
-    callId: call.id,
-  });
+  const { sandboxId, organizationId } = about;
+  await record({ ...denialOf(call, error), sandboxId, organizationId });
   return error;
 }
