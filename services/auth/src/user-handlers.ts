@@ -1,5 +1,6 @@
 import type { AuthService } from "@sandgate/api/auth";
 import type { AuditLog } from "@sandgate/audit";
+import type { DenialRecorder } from "@sandgate/identity";
 import { formatSpiffeId } from "@sandgate/pki";
 import type { Pool } from "@sandgate/postgres";
 import type { Handlers } from "@sandgate/rpc";
@@ -10,7 +11,6 @@ import { changePassword } from "./handlers/change-password.ts";
 import { inviteUser } from "./handlers/invite-user.ts";
 import { login } from "./handlers/login.ts";
 import { logout } from "./handlers/logout.ts";
-import type { DenialRecorder } from "./handlers/record-refusal.ts";
 import { refreshUserSession } from "./handlers/refresh-user-session.ts";
 import type { SigningKeys } from "./keys/signing-keys.ts";
 import { LoginGate } from "./passwords/login-gate.ts";

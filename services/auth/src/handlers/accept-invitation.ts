@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { AuthService } from "@sandgate/api/auth";
+import { type DenialRecorder, recordRefusal } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { hashSecretToken } from "../credentials/secret-token.ts";
 import type { UserSessionIssuer } from "../credentials/user-session-issuer.ts";
@@ -9,7 +10,6 @@ import type { PasswordHasher } from "../passwords/password-hasher.ts";
 import type { UserStore } from "../store/user-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 import { requireAcceptablePassword } from "./require-acceptable-password.ts";
 
 /** AuthService.AcceptInvitation: the account of an invitation with the password of who holds it, logged in. */

@@ -1,10 +1,10 @@
 import type { AuthService } from "@sandgate/api/auth";
+import { type DenialRecorder, recordRefusal } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { hashSecretToken } from "../credentials/secret-token.ts";
 import type { UserSessionStore } from "../store/user-session-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 
 /** AuthService.Logout: ends a session, or every session of its user. Everybody knows of it when it is answered. */
 export function logout(deps: {

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import type { AuthService } from "@sandgate/api/auth";
+import { type DenialRecorder, recordRefusal } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { hashSecretToken } from "../credentials/secret-token.ts";
 import type { UserSessionIssuer } from "../credentials/user-session-issuer.ts";
 import type { UserSessionStore } from "../store/user-session-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "./record-refusal.ts";
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import type { AuditLog } from "@sandgate/audit";
+import { type DenialRecorder, recordRefusal } from "@sandgate/identity";
 import { type Call, ServiceError } from "@sandgate/rpc";
 import { parseLoginName } from "../domain/login-name.ts";
 import type { LoginSubjects } from "../domain/login-throttle.ts";
 import { normalizePassword } from "../domain/password-rules.ts";
 import type { UserAccount } from "../domain/user-account.ts";
 import { actorOfCall } from "../handlers/actor-of-call.ts";
-import { type DenialRecorder, recordRefusal } from "../handlers/record-refusal.ts";
 import type { LoginAttempt, LoginAttemptStore } from "../store/login-attempt-store.ts";
 import type { UserStore } from "../store/user-store.ts";
 import { hashingCallerOf } from "./hashing-caller.ts";
