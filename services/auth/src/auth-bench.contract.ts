@@ -83,7 +83,7 @@ export async function startAuthBench(): Promise<AuthBench> {
       operators: [
         { userId: operatorId, name: "Ada", organizationId, organizationName: "Example", role: Role.OPERATOR },
       ],
-      users: { sessionMs: 7 * 86_400_000, invitationMs: 7 * 86_400_000 },
+      users: { isSignUpOpen: true, sessionMs: 7 * 86_400_000, invitationMs: 7 * 86_400_000 },
       sockets: {
         open: async (id) => void sockets.push(id),
         close: async (id) => void sockets.splice(sockets.indexOf(id), 1),

@@ -93,6 +93,10 @@ export const authSettings = {
         .max(90)
         .default(7)
         .describe("how long a login lasts before the password is asked again"),
+      sign_up: z
+        .enum(["invitation", "open"])
+        .default("invitation")
+        .describe("invitation: accounts are made by invitation; open: anybody may make an organization of their own"),
       invitation_days: z.int().min(1).max(30).default(7).describe("how long an invitation can be accepted"),
     })
     .prefault({})

@@ -84,6 +84,7 @@ export async function openAuth(options: {
     operators: toOperatorRecords(settings.operators),
     users: {
       sessionMs: settings.users.session_days * dayMs,
+      isSignUpOpen: settings.users.sign_up === "open",
       invitationMs: settings.users.invitation_days * dayMs,
     },
     sockets: options.sockets,

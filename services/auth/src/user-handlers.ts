@@ -8,27 +8,54 @@ import { newTokenId } from "./credentials/token-id.ts";
 import { UserSessionIssuer } from "./credentials/user-session-issuer.ts";
 import { acceptInvitation } from "./handlers/accept-invitation.ts";
 import { changePassword } from "./handlers/change-password.ts";
+import { createOrganization } from "./handlers/create-organization.ts";
+import { disableUser } from "./handlers/disable-user.ts";
+import { enableUser } from "./handlers/enable-user.ts";
+import { importUser } from "./handlers/import-user.ts";
 import { inviteUser } from "./handlers/invite-user.ts";
+import { listInvitations } from "./handlers/list-invitations.ts";
+import { listUsers } from "./handlers/list-users.ts";
 import { login } from "./handlers/login.ts";
 import { logout } from "./handlers/logout.ts";
 import { refreshUserSession } from "./handlers/refresh-user-session.ts";
+import { setUserRole } from "./handlers/set-user-role.ts";
+import { signUp } from "./handlers/sign-up.ts";
+import { withdrawInvitation } from "./handlers/withdraw-invitation.ts";
 import type { SigningKeys } from "./keys/signing-keys.ts";
 import { LoginGate } from "./passwords/login-gate.ts";
 import { PasswordHasher } from "./passwords/password-hasher.ts";
 import { PostgresLoginAttemptStore } from "./store/postgres-login-attempt-store.ts";
+import { PostgresUserDirectory } from "./store/postgres-user-directory.ts";
 import { PostgresUserSessionStore } from "./store/postgres-user-session-store.ts";
 import { PostgresUserStore } from "./store/postgres-user-store.ts";
 import type { TrustFeed } from "./trust/trust-feed.ts";
 
 /** What can be set of accounts. */
 export interface UserSettings {
+  /** Whether anybody may make an organization of their own. */
+  readonly isSignUpOpen: boolean;
   /** How long a login lasts, in milliseconds. */
   readonly sessionMs: number;
   /** How long an invitation can be accepted, in milliseconds. */
   readonly invitationMs: number;
 }
 
-type UserMethod = "login" | "refreshUserSession" | "logout" | "changePassword" | "inviteUser" | "acceptInvitation";
+type UserMethod =
+  | "login"
+  | "refreshUserSession"
+  | "logout"
+  | "changePassword"
+  | "inviteUser"
+  | "acceptInvitation"
+  | "signUp"
+  | "createOrganization"
+  | "listInvitations"
+  | "withdrawInvitation"
+  | "listUsers"
+  | "disableUser"
+  | "enableUser"
+  | "setUserRole"
+  | "importUser";
 
 /** The handlers of accounts, sessions and invitations, with the stores that they share. */
 export function createUserHandlers(deps: {
@@ -47,6 +74,7 @@ export function createUserHandlers(deps: {
 } {
   const { pool, audit, feed, recordDenial, clock } = deps;
   const users = new PostgresUserStore({ pool, audit });
+  const directory = new PostgresUserDirectory({ pool, audit });
   const attempts = new PostgresLoginAttemptStore({ pool });
   const hasher = new PasswordHasher();
   const gate = new LoginGate({ users, attempts, hasher, audit, recordDenial, clock });
@@ -61,6 +89,15 @@ export function createUserHandlers(deps: {
       changePassword: changePassword({ gate, hasher, users, sessions, feed, clock }),
       inviteUser: inviteUser({ store: users, lifeMs: deps.users.invitationMs, clock }),
       acceptInvitation: acceptInvitation({ store: users, hasher, sessions, feed, recordDenial, clock }),
+      signUp: signUp({ isOpen: deps.users.isSignUpOpen, gate, directory, hasher, sessions, feed, clock }),
+      createOrganization: createOrganization({ directory, lifeMs: deps.users.invitationMs, clock }),
+      listInvitations: listInvitations({ directory, clock }),
+      withdrawInvitation: withdrawInvitation({ directory }),
+      listUsers: listUsers({ directory }),
+      disableUser: disableUser({ directory, feed, clock }),
+      enableUser: enableUser({ directory, feed, clock }),
+      setUserRole: setUserRole({ directory, feed, clock }),
+      importUser: importUser({ directory, feed, clock }),
     },
     prune: async (now) => {
       await Promise.all([users.prune(now), store.prune(now), attempts.prune(now)]);

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import type { CommandContext } from "./command-context.ts";
 import type { AuditOptions } from "./commands/audit.ts";
 import type { CreateOptions } from "./commands/create.ts";
@@ -12,16 +12,19 @@ import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
 import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
+import type { CreateOrganizationOptions } from "./commands/organization-create.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
 import type { SetPolicyOptions } from "./commands/policy-set.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
 import type { RemoveOptions } from "./commands/rm.ts";
 import type { RunOptions } from "./commands/run.ts";
+import type { SignUpOptions } from "./commands/sign-up.ts";
 import type { UpOptions } from "./commands/up.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
+import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
 import { parseDuration } from "./quantities.ts";
-import { roleNames } from "./role-name.ts";
+import { type RoleName, roleNames } from "./role-name.ts";
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -308,6 +311,75 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[], AcceptOptions>(runner, async (context, _, options) =>
         (await import("./commands/user-accept-invitation.ts")).acceptInvitation(context, options),
+      ),
+    );
+
+  command(user, "ls")
+    .alias("list")
+    .summary("list the users and the open invitations")
+    .action(action<[], unknown>(runner, async (context) => (await import("./commands/user-ls.ts")).listUsers(context)));
+  for (const [kind, summary] of [
+    ["disable", "end everything that a user holds, at once, and let them in no more"],
+    ["enable", "let a disabled user log in again"],
+  ] as const)
+    command(user, kind)
+      .summary(summary)
+      .argument("<user>", "login name or id")
+      .action(
+        action<[string], unknown>(runner, async (context, [name]) =>
+          (await import("./commands/user-change.ts")).changeUser(context, name, { kind }),
+        ),
+      );
+  command(user, "set-role")
+    .summary("give a user another role")
+    .argument("<user>", "login name or id")
+    .addArgument(new Argument("<role>", "what they may do").choices(roleNames))
+    .action(
+      action<[string, RoleName], unknown>(runner, async (context, [name, role]) =>
+        (await import("./commands/user-change.ts")).changeUser(context, name, { kind: "set-role", role }),
+      ),
+    );
+  command(user, "withdraw-invitation")
+    .summary("withdraw an invitation")
+    .argument("<invitation>", "login name or id")
+    .action(
+      action<[string], unknown>(runner, async (context, [invitation]) =>
+        (await import("./commands/user-withdraw-invitation.ts")).withdrawInvitation(context, invitation),
+      ),
+    );
+  command(user, "import")
+    .summary("make an account with the password hash of another system")
+    .description("Takes the hash (argon2id or bcrypt) from standard input. The first login replaces a bcrypt hash.")
+    .argument("<login>", "the login name")
+    .addOption(new Option("--role <role>", "what they may do").choices(roleNames).default("viewer"))
+    .option("--name <name>", "the person's name (default: the login name)")
+    .action(
+      action<[string], ImportOptions>(runner, async (context, [login], options) =>
+        (await import("./commands/user-import.ts")).importUser(context, login, options),
+      ),
+    );
+  const organization = program
+    .command("organization")
+    .description("The organizations of the suite, for who runs it.")
+    .helpCommand(false);
+  command(organization, "create")
+    .summary("make an organization and invite its first administrator")
+    .argument("<name>", "its name")
+    .requiredOption("--admin <login>", "login name of the administrator")
+    .action(
+      action<[string], CreateOrganizationOptions>(runner, async (context, [name], options) =>
+        (await import("./commands/organization-create.ts")).createOrganization(context, name, options),
+      ),
+    );
+  command(program, "sign-up")
+    .summary("make an account and an organization of your own, where the suite is open to anybody")
+    .description("Asks for the password at the terminal, or takes it from standard input.")
+    .argument("<login>", "the login name")
+    .requiredOption("--organization <name>", "the organization's name")
+    .option("--name <name>", "your name (default: the login name)")
+    .action(
+      action<[string], SignUpOptions>(runner, async (context, [login], options) =>
+        (await import("./commands/sign-up.ts")).signUp(context, login, options),
       ),
     );
 

@@ -19,13 +19,13 @@ export function expectedOutcome(method: DescMethod, attacker: Attacker): string 
     case "impostor":
       return identity.reason;
     case "service":
-      return mayForward(access, identity.service) ? outcomeForward(access, identity.caller) : "OK";
+      return mayForward(access, identity.service) ? outcomeForward(access, identity.caller, method) : "OK";
     case "nobody":
       return access.principals.includes(PrincipalKind.ANONYMOUS) ? "OK" : "CREDENTIAL_MISSING";
     case "user":
       // a session must not be able to prolong itself
       if (method.name === "CreateUserToken" && identity.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
-      return outcomeOfUser(access, identity);
+      return outcomeOfUser(access, identity, method);
     case "sandbox":
       return outcomeOfSandbox(access, identity, method);
   }
@@ -43,19 +43,34 @@ function refusalOfPeer(access: Access, attacker: Attacker): string | undefined {
   return access.principals.length > 0 ? undefined : "PEER_NOT_ALLOWED";
 }
 
+/** Methods about one thing of the organization, with what another one's callers are told (G-25). */
+const aboutOneOfTheOrganization: Readonly<Record<string, string>> = {
+  WithdrawInvitation: "INVITATION_NOT_FOUND",
+  SetUserRole: "USER_NOT_FOUND",
+  DisableUser: "USER_NOT_FOUND",
+  EnableUser: "USER_NOT_FOUND",
+};
+
 function mayForward(access: Access, service: string): boolean {
   return access.peers.some((rule) => rule.service === service && rule.mayForward);
 }
 
-function outcomeForward(access: Access, caller: Extract<Identity, { kind: "user" }> | undefined): string {
-  return caller === undefined ? "CREDENTIAL_MISSING" : outcomeOfUser(access, caller);
+function outcomeForward(
+  access: Access,
+  caller: Extract<Identity, { kind: "user" }> | undefined,
+  method: DescMethod,
+): string {
+  return caller === undefined ? "CREDENTIAL_MISSING" : outcomeOfUser(access, caller, method);
 }
 
-function outcomeOfUser(access: Access, user: Extract<Identity, { kind: "user" }>): string {
+function outcomeOfUser(access: Access, user: Extract<Identity, { kind: "user" }>, method: DescMethod): string {
   if (!access.principals.includes(PrincipalKind.USER)) return "PRINCIPAL_NOT_ALLOWED";
   if (user.role < access.minimumRole) return "ROLE_TOO_LOW";
   if (access.operatorCertificate && user.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
-  return user.organization === "other" && isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : "OK";
+  // an organization is made by who runs the suite, who comes with a certificate
+  if (method.name === "CreateOrganization" && user.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
+  if (user.organization === "own") return "OK";
+  return isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : (aboutOneOfTheOrganization[method.name] ?? "OK");
 }
 
 function outcomeOfSandbox(access: Access, sandbox: Extract<Identity, { kind: "sandbox" }>, method: DescMethod): string {

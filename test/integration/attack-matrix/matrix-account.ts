@@ -4,6 +4,9 @@ import { type Channel, createClient } from "@sandgate/rpc";
 
 export const matrixPassword = "a password of the matrix";
 
+/** Of some password, by bcrypt. */
+export const matrixPasswordHash = "$2b$04$8x751yOBKpNi/NVa1xNyHu8Q7PslvIVBnG0I15ZULUoBaNvjCDlJi";
+
 /** A user with a password, whose sessions the matrix may end. */
 export interface MatrixAccount {
   readonly login: string;

@@ -7,7 +7,7 @@ import { type ExecSandboxRequestSchema, ExitReason, SandboxService } from "@sand
 import { createClient } from "@sandgate/rpc";
 import { organizations, users } from "../suite/start-suite.ts";
 import type { World } from "./attackers.ts";
-import { matrixPassword } from "./matrix-account.ts";
+import { matrixPassword, matrixPasswordHash } from "./matrix-account.ts";
 import type { TestSupervisor } from "./test-supervisor.ts";
 
 /** The services that the matrix attacks. */
@@ -33,6 +33,7 @@ const requestId = (text: string): string => {
 };
 
 const audience = "sts.example.com";
+const newLogin = (): string => `${crypto.randomUUID()}@example.test`;
 
 const nothing: RequestMaker = () => [{}];
 const aboutOwn: RequestMaker = ({ world }) => [{ sandbox: world.own.id }];
@@ -52,7 +53,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   InviteUser: () => [{ login: "invited@example.test", role: Role.VIEWER }],
   AcceptInvitation: async ({ world }) => {
     const auth = createClient(AuthService, world.adminOfAuth);
-    const { token } = await auth.inviteUser({ login: `${crypto.randomUUID()}@example.test`, role: Role.VIEWER });
+    const { token } = await auth.inviteUser({ login: newLogin(), role: Role.VIEWER });
     return [{ token, password: matrixPassword }];
   },
   Login: ({ world }) => [{ login: world.account.login, password: matrixPassword }],
@@ -62,6 +63,16 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   RefreshUserSession: async ({ world }) => [
     { refreshToken: await world.account.logIn(), requestId: crypto.randomUUID() },
   ],
+  ListUsers: nothing,
+  ListInvitations: nothing,
+  SignUp: () => [{ login: newLogin(), password: matrixPassword, organizationName: "of the matrix" }],
+  CreateOrganization: () => [{ name: "of the matrix", adminLogin: newLogin() }],
+  ImportUser: () => [{ login: newLogin(), role: Role.VIEWER, passwordHash: matrixPasswordHash }],
+  WithdrawInvitation: async ({ world }) => {
+    const auth = createClient(AuthService, world.adminOfAuth);
+    const { invitationId } = await auth.inviteUser({ login: newLogin(), role: Role.VIEWER });
+    return [{ invitation: invitationId }];
+  },
   Logout: async ({ world }) => [{ refreshToken: await world.account.logIn() }],
   ResolveSandbox: ({ world }) => [{ key: { case: "sandboxId", value: world.own.id } }],
   ResolveUser: () => [{ userId: users.viewer }],
@@ -148,6 +159,10 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   RotateSigningKeys: nothing,
   // one that nothing is signed with
   RevokeSigningKey: ({ world }) => [{ kid: world.waitingKid }],
+  // these end the account's sessions
+  SetUserRole: ({ world }) => [{ user: world.account.login, role: Role.OPERATOR }],
+  DisableUser: ({ world }) => [{ user: world.account.login }],
+  EnableUser: ({ world }) => [{ user: world.account.login }],
   // these end a sandbox: not "own", whose credentials the others need
   RevokeSandbox: ({ world }) => [{ sandbox: world.doomed.revoked.id }],
   DeleteSandbox: ({ world }) => [{ sandbox: world.doomed.deleted.id, requestId: requestId("DeleteSandbox") }],
@@ -163,6 +178,9 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "AcceptInvitation",
   "RefreshUserSession",
   "Logout",
+  "SignUp",
+  "ImportUser",
+  "WithdrawInvitation",
 ]);
 
 /** Reports a decision about "own" again and again, so that whoever watches sees one. */

@@ -97,6 +97,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
       { id: users.admin, name: "admin", role: "admin" as const, organization_id: organizations.own },
       { id: users.foreignAdmin, name: "foreign", role: "admin" as const, organization_id: organizations.other },
     ].map((user) => ({ ...user, organization_name: user.organization_id })),
+    users: { sign_up: "open" as const },
     jwks: { address: "127.0.0.1:0" },
   };
   const anyFile = pki.serviceAuthority.certificateFile; // the recording driver looks at none of these

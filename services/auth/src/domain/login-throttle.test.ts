@@ -43,6 +43,12 @@ describe("decideAttempt", () => {
     expect(decide({ pair: failed(11, 0, day) })).toEqual({ kind: "delayed", waitMs: 2_000 });
   });
 
+  it("lets 50 accounts be made from an address before it slows down", () => {
+    const attempts = { account: failed(50, 0), address: undefined, pair: undefined };
+    expect(decideAttempt({ ...attempts, account: failed(49, 0) }, now, "sign-up").kind).toBe("allowed");
+    expect(decideAttempt(attempts, now, "sign-up")).toEqual({ kind: "delayed", waitMs: 1_000 });
+  });
+
   it("knows an address for 90 days", () => {
     expect(decide({ account: attacked, pair: failed(0, 90 * day, 90 * day) }).kind).toBe("delayed");
   });

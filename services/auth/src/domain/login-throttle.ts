@@ -24,6 +24,7 @@ const rules = {
   account: { free: 10, longestMs: 300_000 },
   pair: { free: 10, longestMs: 300_000 },
   address: { free: 100, longestMs: 60_000 },
+  "sign-up": { free: 50, longestMs: 60_000 },
 } as const;
 
 /** So long after the last failure all are forgotten. */
@@ -35,12 +36,17 @@ export const KNOWN_ADDRESS_LIFE_MS = 90 * 86_400_000;
  * Decides on an attempt to log in. An address from which the account has logged in before is judged by what failed from there
  * alone: whoever attacks the account from elsewhere, or others from the same address, cannot lock its user out.
  */
-export function decideAttempt(attempts: LoginSubjects<LoginAttempts | undefined>, now: number): AttemptDecision {
+export function decideAttempt(
+  attempts: LoginSubjects<LoginAttempts | undefined>,
+  now: number,
+  /** What is attempted: to log in to the account, or to make one (then the account stands for all of an address). */
+  purpose: "account" | "sign-up" = "account",
+): AttemptDecision {
   const { account, address, pair } = attempts;
   const isKnown = pair?.succeededAtMs !== undefined && now - pair.succeededAtMs < KNOWN_ADDRESS_LIFE_MS;
   const waitMs = isKnown
     ? waitOf(pair, "pair", now)
-    : Math.max(waitOf(account, "account", now), waitOf(address, "address", now));
+    : Math.max(waitOf(account, purpose, now), waitOf(address, "address", now));
   return waitMs > 0 ? { kind: "delayed", waitMs } : { kind: "allowed", counted: isKnown ? "pair" : "account" };
 }
 

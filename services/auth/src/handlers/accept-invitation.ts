@@ -4,13 +4,13 @@ import { type DenialRecorder, recordRefusal } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { hashSecretToken } from "../credentials/secret-token.ts";
 import type { UserSessionIssuer } from "../credentials/user-session-issuer.ts";
-import { isUserName } from "../domain/user-name.ts";
 import { hashingCallerOf } from "../passwords/hashing-caller.ts";
 import type { PasswordHasher } from "../passwords/password-hasher.ts";
 import type { UserStore } from "../store/user-store.ts";
 import type { TrustFeed } from "../trust/trust-feed.ts";
 import { actorOfCall } from "./actor-of-call.ts";
 import { requireAcceptablePassword } from "./require-acceptable-password.ts";
+import { requireName } from "./require-name.ts";
 
 /** AuthService.AcceptInvitation: the account of an invitation with the password of who holds it, logged in. */
 export function acceptInvitation(deps: {
@@ -29,9 +29,7 @@ export function acceptInvitation(deps: {
         { sandboxId: "", organizationId: "" },
         new ServiceError("INVITATION_NOT_FOUND", "no such invitation"),
       );
-    const name = request.name.normalize("NFC").trim();
-    if (name !== "" && !isUserName(name))
-      throw new ServiceError("REQUEST_INVALID", "a name has at most 100 characters, all printable", { field: "name" });
+    const name = requireName(request.name, { field: "name", mayBeEmpty: true });
     const tokenHash = hashSecretToken("sgi", request.token);
     // nothing is hashed for who holds no invitation
     const invitation = tokenHash && (await deps.store.findInvitation(tokenHash, deps.clock()));

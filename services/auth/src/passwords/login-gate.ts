@@ -52,17 +52,7 @@ export class LoginGate {
   async prove(call: Call, credentials: { readonly login: string; readonly password: string }): Promise<ProvedAccount> {
     const login = parseLoginName(credentials.login);
     const from = networkOf(call.connection.remoteAddress);
-    const subjects = subjectsOf(login ?? credentials.login, from);
-    const decision = await this.#attempts.begin(subjects, this.#clock());
-    if (decision.kind === "delayed") {
-      const seconds = String(Math.ceil(decision.waitMs / 1000));
-      throw await this.#refused(
-        call,
-        "",
-        new ServiceError("LOGIN_DELAYED", "there were too many failed attempts", { retry_after_seconds: seconds }),
-      );
-    }
-    const attempt: LoginAttempt = { subjects, counted: decision.counted };
+    const attempt = await this.#begin(call, subjectsOf(login ?? credentials.login, from));
     const password = normalizePassword(credentials.password);
     const account = login === undefined ? undefined : await this.#users.findAccount(login);
     const isRight = await this.#verify(call, attempt, account, password);
@@ -72,6 +62,31 @@ export class LoginGate {
     }
     await this.#attempts.succeeded(attempt, this.#clock());
     return { account, passwordHash: account.passwordHash, password };
+  }
+
+  /** Counts an account that is made from an address; throws LOGIN_DELAYED after too many within an hour. */
+  async countSignUp(call: Call): Promise<void> {
+    const from = networkOf(call.connection.remoteAddress);
+    await this.#begin(
+      call,
+      {
+        account: `sign-up:${from}`,
+        address: `address:${from}`,
+        pair: `sign-up:${from}@${from}`,
+      },
+      "sign-up",
+    );
+  }
+
+  async #begin(call: Call, subjects: LoginSubjects<string>, purpose?: "account" | "sign-up"): Promise<LoginAttempt> {
+    const decision = await this.#attempts.begin(subjects, this.#clock(), purpose);
+    if (decision.kind === "allowed") return { subjects, counted: decision.counted };
+    const seconds = String(Math.ceil(decision.waitMs / 1000));
+    throw await this.#refused(
+      call,
+      "",
+      new ServiceError("LOGIN_DELAYED", "there were too many attempts", { retry_after_seconds: seconds }),
+    );
   }
 
   async #verify(

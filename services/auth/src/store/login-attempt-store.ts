@@ -9,7 +9,7 @@ export interface LoginAttempt {
 /** Counts failed logins, at all replicas together. `now` is in milliseconds since the epoch. */
 export interface LoginAttemptStore {
   /** Decides on an attempt, and counts it in advance: of many at the same moment no more are let through than one after another. */
-  begin(subjects: LoginSubjects<string>, now: number): Promise<AttemptDecision>;
+  begin(subjects: LoginSubjects<string>, now: number, purpose?: "account" | "sign-up"): Promise<AttemptDecision>;
   /** The password was wrong: counts for the address, too. */
   failed(attempt: LoginAttempt, now: number): Promise<void>;
   /** The password was right: nothing is held against the account, and from now on the address is known to it. */

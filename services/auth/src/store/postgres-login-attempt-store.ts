@@ -25,7 +25,7 @@ export class PostgresLoginAttemptStore implements LoginAttemptStore {
     this.#pool = deps.pool;
   }
 
-  async begin(subjects: LoginSubjects<string>, now: number): Promise<AttemptDecision> {
+  async begin(subjects: LoginSubjects<string>, now: number, purpose?: "account" | "sign-up"): Promise<AttemptDecision> {
     return withTransaction(this.#pool, async (tx) => {
       // the account's row is there to be locked, so that attempts at the same moment come one after another
       await tx.query(
@@ -46,7 +46,7 @@ export class PostgresLoginAttemptStore implements LoginAttemptStore {
         address: attemptsOf(subjects.address),
         pair: attemptsOf(subjects.pair),
       };
-      const decision = decideAttempt(attempts, now);
+      const decision = decideAttempt(attempts, now, purpose);
       if (decision.kind === "allowed") {
         const failures = failuresOf(attempts[decision.counted], now) + 1;
         await setFailures(tx, subjects[decision.counted], failures, now);

@@ -7,6 +7,7 @@ import { appendTrustChanges, subjectChange } from "./trust-changes.ts";
 import {
   accountColumns,
   type InvitationRow,
+  insertInvitation,
   invitationColumns,
   toInvitation,
   toUserAccount,
@@ -59,27 +60,7 @@ export class PostgresUserStore implements UserStore {
 
   async invite(invitation: Parameters<UserStore["invite"]>[0], actor: Actor): Promise<Invitation> {
     return withTransaction(this.#pool, async (tx) => {
-      const { rows } = await tx.query<InvitationRow>(
-        `insert into invitations (id, organization_id, login, role, user_id, inviter_user_id, token_hash, create_time, expire_time)
-         values ($1, $2, $3, $4, (select id from users where login = $3 and organization_id = $2), $5, $6, $7, $8)
-         on conflict (organization_id, login) do update
-            set id = excluded.id, role = excluded.role, user_id = excluded.user_id,
-                inviter_user_id = excluded.inviter_user_id, token_hash = excluded.token_hash,
-                create_time = excluded.create_time, expire_time = excluded.expire_time
-         returning ${invitationColumns}`,
-        [
-          invitation.id,
-          invitation.organizationId,
-          invitation.login,
-          invitation.role,
-          invitation.inviterUserId,
-          invitation.tokenHash,
-          new Date(invitation.createdAtMs),
-          new Date(invitation.expiresAtMs),
-        ],
-      );
-      const [row] = rows;
-      if (row === undefined) throw new Error("the invitation was not kept");
+      const row = await insertInvitation(tx, invitation);
       await this.#audit.append(tx, {
         action: "user.invited",
         ...actor,

@@ -1,3 +1,4 @@
+import type { SqlClient } from "@sandgate/postgres";
 import type { Invitation, UserAccount } from "../domain/user-account.ts";
 
 /** A row of `users`, with what only Auth may know. */
@@ -52,4 +53,33 @@ export function toInvitation(row: InvitationRow): Invitation {
     createdAtMs: row.create_time.getTime(),
     expiresAtMs: row.expire_time.getTime(),
   };
+}
+
+/** Opens an invitation; one of the same login name in the organization is replaced. */
+export async function insertInvitation(
+  tx: SqlClient,
+  invitation: Omit<Invitation, "userId"> & { readonly tokenHash: Uint8Array },
+): Promise<InvitationRow> {
+  const { rows } = await tx.query<InvitationRow>(
+    `insert into invitations (id, organization_id, login, role, user_id, inviter_user_id, token_hash, create_time, expire_time)
+     values ($1, $2, $3, $4, (select id from users where login = $3 and organization_id = $2), $5, $6, $7, $8)
+     on conflict (organization_id, login) do update
+        set id = excluded.id, role = excluded.role, user_id = excluded.user_id,
+            inviter_user_id = excluded.inviter_user_id, token_hash = excluded.token_hash,
+            create_time = excluded.create_time, expire_time = excluded.expire_time
+     returning ${invitationColumns}`,
+    [
+      invitation.id,
+      invitation.organizationId,
+      invitation.login,
+      invitation.role,
+      invitation.inviterUserId,
+      invitation.tokenHash,
+      new Date(invitation.createdAtMs),
+      new Date(invitation.expiresAtMs),
+    ],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error("the invitation was not kept");
+  return row;
 }

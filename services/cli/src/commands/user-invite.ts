@@ -1,7 +1,7 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { AuthService, InviteUserResponseSchema } from "@sandgate/api/auth";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { printInvitation } from "../invitation-view.ts";
 import { messageJson } from "../message-json.ts";
 import { type RoleName, roleOf } from "../role-name.ts";
 import { SuiteConnection } from "../suite-connection.ts";
@@ -13,15 +13,12 @@ export interface InviteOptions {
 
 /** `sandgate user invite`: prints the invitation's token, this once, on standard output. */
 export async function inviteUser(context: CommandContext, login: string, options: InviteOptions): Promise<number> {
-  const { output } = context;
   const connection = new SuiteConnection(context.clientFile());
   const response = await connection
     .client("auth", AuthService)
     .inviteUser({ login, role: roleOf(options.role) }, { signal: context.interruptions.signal });
   connection.close();
-  output.document(messageJson(InviteUserResponseSchema, response));
-  output.line(response.token);
-  const until = response.expireTime === undefined ? "" : new Date(timestampMs(response.expireTime)).toISOString();
-  output.note(`hand it to ${login}, who runs \`sandgate user accept-invitation\` before ${until}; it works once`);
+  context.output.document(messageJson(InviteUserResponseSchema, response));
+  printInvitation(context.output, login, response);
   return exitCodes.ok;
 }
