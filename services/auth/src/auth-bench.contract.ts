@@ -19,9 +19,10 @@ import { createThrowAwayDatabase, type ThrowAwayDatabase } from "@sandgate/testi
 import { openSigningKeys, type SigningKeyRing } from "./keys/signing-keys.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
 
-/** The organization and the operator that every bench has. */
+/** The organization, the operator and the administrator that every bench has. */
 export const organizationId = "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11";
 export const operatorId = "0b8f8c0e-1111-4222-8333-444455556666";
+export const adminId = "0b8f8c0e-1111-4222-8333-444455557777";
 export const trustDomain = "sandgate.test";
 export const start = Date.parse("2026-03-01T12:00:00Z");
 /** How the bench's signing keys rotate: when a test says so. */
@@ -82,6 +83,7 @@ export async function startAuthBench(): Promise<AuthBench> {
       lives: { sessionMs: 900_000, certificateMs: 3_600_000, egressMs: 900_000, workloadMs: 300_000 },
       operators: [
         { userId: operatorId, name: "Ada", organizationId, organizationName: "Example", role: Role.OPERATOR },
+        { userId: adminId, name: "Grace", organizationId, organizationName: "Example", role: Role.ADMIN },
       ],
       users: { isSignUpOpen: true, sessionMs: 7 * 86_400_000, invitationMs: 7 * 86_400_000 },
       sockets: {

@@ -2,13 +2,20 @@ import type { UserSession } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
 import type { Principal } from "@sandgate/identity";
 import type { AuthBench } from "./auth-bench.contract.ts";
-import { operator, organizationId, trustDomain } from "./auth-bench.contract.ts";
+import { adminId, organizationId, trustDomain } from "./auth-bench.contract.ts";
 
 /** A password that may be chosen. */
 export const password = "correct horse battery";
 
-/** The bench's operator as an administrator, by certificate. */
-export const admin: Principal = { ...operator, kind: "user", role: Role.ADMIN } as Principal;
+/** The bench's administrator, by certificate. */
+export const admin: Extract<Principal, { kind: "user" }> = {
+  kind: "user",
+  userId: adminId,
+  organizationId,
+  role: Role.ADMIN,
+  spiffeId: `spiffe://${trustDomain}/user/${adminId}`,
+  authenticator: "operator-certificate",
+};
 
 /** Auth as somebody without a credential sees it. */
 export const asNobody = (bench: AuthBench) => bench.as({ principal: { kind: "anonymous", authenticator: "none" } });

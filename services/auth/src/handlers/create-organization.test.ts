@@ -22,7 +22,7 @@ describe("CreateOrganization", () => {
     const { session } = await createUser(bench, Role.ADMIN);
     const request = { name: "Third", adminLogin: newLogin() };
     expect(await reasonOf(asUser(bench, session).createOrganization(request))).toBe("PRINCIPAL_NOT_ALLOWED");
-    const byCertificate = { ...admin, userId: session.user?.userId ?? "" } as typeof admin;
+    const byCertificate = { ...admin, userId: session.user?.userId ?? "" };
     expect(await reasonOf(bench.as({ principal: byCertificate }).createOrganization(request))).toBe(
       "PRINCIPAL_NOT_ALLOWED",
     );
