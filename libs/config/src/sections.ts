@@ -4,6 +4,7 @@ import * as z from "zod";
 import { authorityFilePath, certificateFilePath, matchingKey, privateKeyFilePath } from "./certificate-files.ts";
 import { absolutePath, readSecretFile, secretFilePath } from "./checked-file.ts";
 import { ConfigError } from "./config-error.ts";
+import { oidcProviders } from "./oidc-section.ts";
 
 /** `host:port`, `[address]:port` or `unix:/path`. */
 export function address() {
@@ -163,6 +164,9 @@ export const clients = {
   policy: client("policy"),
   sandbox: client("sandbox"),
 } as const;
+
+/** Who else may say who a user is. Configurations that have it use the check `usableOidcProviders` too. */
+export const oidc = oidcProviders;
 
 /** The directories through which sandboxes reach the suite. */
 export const directories = z

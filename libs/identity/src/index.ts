@@ -1,6 +1,7 @@
 export { type Authenticator, bearerToken } from "./authenticators/authenticator.ts";
 export { BootstrapTokenAuthenticator } from "./authenticators/bootstrap-token.ts";
 export { LocalOperatorAuthenticator } from "./authenticators/local-operator.ts";
+export { OidcUserAuthenticator } from "./authenticators/oidc-user.ts";
 export { OperatorCertificateAuthenticator } from "./authenticators/operator-certificate.ts";
 export { SandboxTokenAuthenticator } from "./authenticators/sandbox-token.ts";
 export { UserSessionAuthenticator } from "./authenticators/user-session.ts";
@@ -15,6 +16,9 @@ export {
   type TlsFiles,
 } from "./listeners/service-listeners.ts";
 export { startWebFront, type WebFront, type WebSettings } from "./listeners/web-front.ts";
+export type { OidcClaims } from "./oidc/oidc-claims.ts";
+export { OidcProviders } from "./oidc/oidc-providers.ts";
+export { openOidc } from "./oidc/open-oidc.ts";
 export { type Peer, peerKey } from "./peer.ts";
 export { type Principal, principalKey } from "./principal.ts";
 export { grantSandboxScope, type SandboxScope, sandboxScopeOf } from "./sandbox-scope.ts";

@@ -1,5 +1,5 @@
-import { authSettings, localOperatorBehindLocalAddresses } from "@sandgate/auth";
-import { sections } from "@sandgate/config";
+import { authSettings, localOperatorBehindLocalAddresses, usersCanBeAuthenticated } from "@sandgate/auth";
+import { sections, usableOidcProviders } from "@sandgate/config";
 import { policySettings } from "@sandgate/policy-service";
 import { runtimeDirectories, sandboxSettings } from "@sandgate/sandbox";
 import * as z from "zod";
@@ -20,4 +20,4 @@ export const allInOneConfig = z
     ...sandboxSettings,
     ...policySettings,
   })
-  .check(localOperatorBehindLocalAddresses());
+  .check(usersCanBeAuthenticated(), localOperatorBehindLocalAddresses(), usableOidcProviders());

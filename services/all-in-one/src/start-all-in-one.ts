@@ -109,6 +109,7 @@ export async function startAllInOne(
     register,
     trustDomain,
     authenticators: auth.authenticators,
+    oidc: auth.oidc,
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,

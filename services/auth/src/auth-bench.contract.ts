@@ -6,7 +6,14 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { AuthService, type SandboxCredentials } from "@sandgate/api/auth";
 import { Listener, Role } from "@sandgate/api/options";
 import { AuditLog } from "@sandgate/audit";
-import { grantSandboxScope, type Peer, type Principal, peerKey, principalKey } from "@sandgate/identity";
+import {
+  grantSandboxScope,
+  type OidcClaims,
+  type Peer,
+  type Principal,
+  peerKey,
+  principalKey,
+} from "@sandgate/identity";
 import { createCsr, createKeyPair, type KeyPair, keyThumbprint } from "@sandgate/pki";
 import {
   type CertificateAuthority,
@@ -41,6 +48,8 @@ export interface AuthBench {
   readonly clock: { now: number };
   /** A client whose calls carry this identity. The scope is what the request names. */
   as(identity: { readonly principal?: Principal; readonly peer?: Peer }): Client<typeof AuthService>;
+  /** The tokens of an OpenID provider, and what they say. */
+  readonly oidcTokens: Map<string, OidcClaims>;
   /** As the Sandbox service. */
   readonly sandboxService: Client<typeof AuthService>;
   /** As the Policy service. */
@@ -59,6 +68,7 @@ export async function startAuthBench(): Promise<AuthBench> {
     await createCertificateAuthority({ commonName: "sandboxes", notAfter: start + 365 * 86_400_000, now: start }),
   );
   const clock = { now: start };
+  const oidcTokens = new Map<string, OidcClaims>();
   const replicas: (() => Promise<void>)[] = [];
 
   const startReplica = async (): Promise<AuthBench> => {
@@ -86,6 +96,12 @@ export async function startAuthBench(): Promise<AuthBench> {
         { userId: adminId, name: "Grace", organizationId, organizationName: "Example", role: Role.ADMIN },
       ],
       users: { isSignUpOpen: true, sessionMs: 7 * 86_400_000, invitationMs: 7 * 86_400_000 },
+      oidc: {
+        verify: async (token) => oidcTokens.get(token),
+        start: () => undefined,
+        stop: async () => undefined,
+        checks: {},
+      },
       sockets: {
         open: async (id) => void sockets.push(id),
         close: async (id) => void sockets.splice(sockets.indexOf(id), 1),
@@ -109,6 +125,7 @@ export async function startAuthBench(): Promise<AuthBench> {
       sockets,
       clock,
       as,
+      oidcTokens,
       sandboxService,
       policyService,
       startReplica,

@@ -94,10 +94,33 @@ describe("G-06 a local operator", () => {
 
   it("is refused together with whatever else is wrong", () => {
     expect(faults(["0.0.0.0:7443"], { operators: [], extra: 1 })).toEqual([
-      "operators",
       "",
+      "operators",
       "listeners.edge.addresses.0",
     ]);
+  });
+});
+
+describe("G-06 users", () => {
+  const provider = {
+    name: "example",
+    issuer: "https://id.example",
+    audiences: ["sandgate"],
+    organization: { id: ada.organization_id, name: "Example" },
+  };
+
+  it("can be those of an OpenID provider alone", () => {
+    expect(faultsOf({ operators: [], oidc: [provider] })).toEqual([]);
+    expect(faultsOf({ operators: undefined, oidc: [provider] })).toEqual([]);
+  });
+
+  it("are there, or nothing starts", () => {
+    expect(faultsOf({ operators: [], oidc: [] })).toEqual(["operators"]);
+    expect(faultsOf({ operators: undefined })).toEqual(["operators"]);
+  });
+
+  it("G-04 are not those of a provider that is this suite itself", () => {
+    expect(faultsOf({ oidc: [{ ...provider, issuer: "https://auth.sandgate.local" }] })).toEqual(["oidc.0.issuer"]);
   });
 });
 

@@ -5,6 +5,7 @@ import {
   matchingKey,
   privateKeyFilePath,
   sections,
+  usableOidcProviders,
 } from "@sandgate/config";
 import * as z from "zod";
 import type { OperatorRecord } from "./domain/operator-record.ts";
@@ -75,8 +76,7 @@ export const authSettings = {
     .describe("tokens with which workloads prove themselves to third parties, where policy grants an audience"),
   operators: z
     .array(operator)
-    .min(1, "no user could be authenticated: name at least one operator")
-    .prefault([])
+    .default([])
     .superRefine((operators, context) => {
       const ids = new Set<string>();
       for (const [index, { id }] of operators.entries()) {
@@ -101,6 +101,7 @@ export const authSettings = {
     })
     .prefault({})
     .describe("accounts with a password"),
+  oidc: sections.oidc,
   jwks: z
     .strictObject({
       address: sections.address().describe("where the key set is served, with this program's certificate"),
@@ -130,7 +131,27 @@ export const authConfig = z
     directories: sections.directories.pick({ control: true }),
     ...authSettings,
   })
-  .check(localOperatorBehindLocalAddresses());
+  .check(usersCanBeAuthenticated(), localOperatorBehindLocalAddresses(), usableOidcProviders());
+
+/** The check of a configuration that there is a way for a user to be known (G-06). It also looks at those that have other faults. */
+export function usersCanBeAuthenticated() {
+  return z.superRefine<unknown>(
+    (config, context) => {
+      if (nobody.safeParse(config).success)
+        context.addIssue({
+          code: "custom",
+          path: ["operators"],
+          message: "no user could be authenticated: name at least one operator, or a provider in oidc",
+        });
+    },
+    { when: () => true },
+  );
+}
+
+const nobody = z.object({
+  operators: z.array(z.unknown()).max(0).default([]),
+  oidc: z.array(z.unknown()).max(0).default([]),
+});
 
 /**
  * The check of a configuration that a local operator is not within the network's reach (G-06). It also looks at configurations

@@ -1,8 +1,9 @@
-import { AuthService } from "@sandgate/api/auth";
+import { AuthService, type UserSubject } from "@sandgate/api/auth";
 import type { AuditLog } from "@sandgate/audit";
 import {
   createDenialRecorder,
   followTrust,
+  type OidcProviders,
   RemoteSubjectRegister,
   type SandboxSockets,
   type SubjectRegister,
@@ -13,6 +14,7 @@ import { type ConnectionSettings, type Listener, listen, type Pool } from "@sand
 import { implement, type ServiceImplementation } from "@sandgate/rpc";
 import { background, type Logger } from "@sandgate/telemetry";
 import { CredentialIssuer, type CredentialLives } from "./credentials/credential-issuer.ts";
+import { createOidcUserEntry } from "./credentials/oidc-user-entry.ts";
 import { newTokenId } from "./credentials/token-id.ts";
 import type { OperatorRecord } from "./domain/operator-record.ts";
 import { createBootstrapCredential } from "./handlers/create-bootstrap-credential.ts";
@@ -26,6 +28,7 @@ import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
 import { listSigningKeys } from "./handlers/list-signing-keys.ts";
 import { refreshSandboxToken } from "./handlers/refresh-sandbox-token.ts";
+import { registerOidcUser } from "./handlers/register-oidc-user.ts";
 import { registerSandbox } from "./handlers/register-sandbox.ts";
 import { rejoinSandbox } from "./handlers/rejoin-sandbox.ts";
 import { resolveSandbox } from "./handlers/resolve-sandbox.ts";
@@ -38,6 +41,7 @@ import { watchTrust } from "./handlers/watch-trust.ts";
 import type { SigningKeyRing } from "./keys/signing-keys.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
+import { PostgresOidcUserStore } from "./store/postgres-oidc-user-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
 import { createUserHandlers, type UserSettings } from "./user-handlers.ts";
@@ -58,6 +62,8 @@ export interface AuthModuleDeps {
   readonly lives: CredentialLives & { readonly egressMs: number; readonly workloadMs: number };
   readonly operators: readonly OperatorRecord[];
   readonly users: UserSettings;
+  /** Started and stopped with the module. */
+  readonly oidc: Pick<OidcProviders, "verify" | "start" | "stop" | "checks">;
   readonly sockets: SandboxSockets;
   /** Puts something around the store that everything here uses. */
   readonly aroundStore?: ((store: AuthStore) => AuthStore) | undefined;
@@ -73,6 +79,8 @@ export interface AuthModule {
   readonly trust: TrustState;
   /** The register, read through a cache that `trust` keeps true: for the pipelines of this process. */
   readonly subjects: SubjectRegister;
+  /** Enters the user of an OpenID provider's token into the register, for the pipelines of this process. */
+  registerOidcUser(token: string): Promise<UserSubject>;
   /** Enters the operators, has signing keys, follows the change log, and opens the sockets of all living sandboxes. */
   start(): Promise<void>;
   /** Ends all streams with UNAVAILABLE, and what `start` began. */
@@ -105,6 +113,14 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     newTokenId,
   });
   const users = createUserHandlers({ ...deps, feed, recordDenial });
+  const spiffeId = `spiffe://${trustDomain}/service/auth`;
+  const enterOidcUser = createOidcUserEntry({
+    oidc: deps.oidc,
+    store: new PostgresOidcUserStore({ pool, audit }),
+    feed,
+    trustDomain,
+    clock,
+  });
   const handlers = {
     ...users.handlers,
     registerSandbox: registerSandbox({ store, feed, sockets, clock }),
@@ -129,6 +145,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     revokeSandbox: revokeSandbox({ store, feed, clock }),
     resolveSandbox: resolveSandbox({ store }),
     resolveUser: resolveUser({ store }),
+    registerOidcUser: registerOidcUser({ enterOidcUser }),
     watchTrust: watchTrust({ feed }),
     createUserToken: createUserToken({ keys, audit, trustDomain, clock, newTokenId }),
     getPrincipal: getPrincipal({ store }),
@@ -138,7 +155,6 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     revokeSigningKey: revokeSigningKey({ keys, feed, clock }),
   };
   const subjects = new RemoteSubjectRegister({ client: createOwnRegisterClient(store), trust });
-  const spiffeId = `spiffe://${trustDomain}/service/auth`;
   const self = { principal: spiffeId, peer: spiffeId };
   const following = new AbortController();
   let followed: Promise<void> | undefined;
@@ -160,7 +176,9 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     services: [implement(AuthService, handlers)],
     trust,
     subjects,
+    registerOidcUser: (token) => enterOidcUser(token, spiffeId),
     async start() {
+      deps.oidc.start();
       await store.replaceOperators(deps.operators, clock(), self);
       await keys.start({ ...self, organizationId: "" });
       listener = await listen({
@@ -193,6 +211,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     async stop() {
       clearInterval(timer);
       following.abort();
+      await deps.oidc.stop();
       await feed.stop();
       await followed;
       await listener?.close();
@@ -200,6 +219,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     checks: {
       database: () => pool.check(),
       trust: () => feed.check(),
+      ...deps.oidc.checks,
     },
   };
 }

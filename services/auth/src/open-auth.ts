@@ -1,9 +1,11 @@
 import { readFile } from "node:fs/promises";
+import type { UserSubject } from "@sandgate/api/auth";
 import { AuditLog } from "@sandgate/audit";
 import {
   type Authenticator,
   BootstrapTokenAuthenticator,
   LocalOperatorAuthenticator,
+  OidcProviders,
   type SandboxSockets,
 } from "@sandgate/identity";
 import { loadCertificateAuthority } from "@sandgate/pki/authority";
@@ -28,6 +30,8 @@ export interface OpenAuth {
   readonly audit: AuditLog;
   /** The authenticators that only the program with Auth in it has: bootstrap first, the local operator last. */
   readonly authenticators: { readonly first: readonly Authenticator[]; readonly last: readonly Authenticator[] };
+  /** For the listeners of this process. */
+  readonly oidc: { readonly providers: OidcProviders; readonly registerUser: (token: string) => Promise<UserSubject> };
   /** Serves the key set and discovery, where the settings ask for it. Answers the address. */
   startJwks(tls: { readonly certificate_file: string; readonly key_file: string }): Promise<string | undefined>;
   /** Ends what was opened here. The module must have been stopped. */
@@ -68,6 +72,12 @@ export async function openAuth(options: {
     workloadAlgorithm: settings.workload_tokens.algorithm,
     clock,
   });
+  const oidc = new OidcProviders({
+    settings: settings.oidc,
+    clock,
+    onFault: (fault, provider) =>
+      logger.warn({ err: fault, provider }, "the keys of an OpenID provider cannot be read"),
+  });
   const module = createAuthModule({
     pool,
     connection,
@@ -87,6 +97,7 @@ export async function openAuth(options: {
       isSignUpOpen: settings.users.sign_up === "open",
       invitationMs: settings.users.invitation_days * dayMs,
     },
+    oidc,
     sockets: options.sockets,
     aroundStore: options.parts?.store,
     logger,
@@ -104,6 +115,7 @@ export async function openAuth(options: {
       first: [new BootstrapTokenAuthenticator(deps)],
       last: isLocal ? [new LocalOperatorAuthenticator({ ...deps, userId: firstOperator.id })] : [],
     },
+    oidc: { providers: oidc, registerUser: module.registerOidcUser },
     startJwks: async (tls) => {
       if (settings.jwks === undefined) return undefined;
       const server = await startJwksServer({

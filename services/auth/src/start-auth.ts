@@ -47,6 +47,7 @@ export async function startAuth(
     clock,
     services: auth.module.services,
     authenticators: auth.authenticators,
+    oidc: auth.oidc,
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,

@@ -1,4 +1,4 @@
-import { sections } from "@sandgate/config";
+import { sections, usableOidcProviders } from "@sandgate/config";
 import * as z from "zod";
 
 /** The settings of Policy that are the same in a program of its own and in the all-in-one. */
@@ -7,15 +7,18 @@ export const policySettings = {
 } as const;
 
 /** Configuration of the Policy program. */
-export const policyConfig = z.strictObject({
-  mode: sections.mode,
-  trust_domain: sections.trustDomain,
-  log: sections.log,
-  admin: sections.admin,
-  tls: sections.tls,
-  listeners: sections.listeners,
-  database: sections.database,
-  directories: sections.directories.pick({ control: true }),
-  clients: z.strictObject({ auth: sections.clients.auth }).describe("other services"),
-  ...policySettings,
-});
+export const policyConfig = z
+  .strictObject({
+    mode: sections.mode,
+    trust_domain: sections.trustDomain,
+    log: sections.log,
+    admin: sections.admin,
+    tls: sections.tls,
+    listeners: sections.listeners,
+    database: sections.database,
+    directories: sections.directories.pick({ control: true }),
+    oidc: sections.oidc,
+    clients: z.strictObject({ auth: sections.clients.auth }).describe("other services"),
+    ...policySettings,
+  })
+  .check(usableOidcProviders());

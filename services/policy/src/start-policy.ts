@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { AuthService } from "@sandgate/api/auth";
 import { toConnectionSettings } from "@sandgate/config";
-import { createServiceListeners, openTrust, type ServiceListeners } from "@sandgate/identity";
+import { createServiceListeners, openOidc, openTrust, type ServiceListeners } from "@sandgate/identity";
 import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
@@ -44,6 +44,13 @@ export async function startPolicy(
     clock,
     onFault: (fault) => logger.warn({ err: fault }, "Auth's trust stream broke off"),
   });
+  const oidc = openOidc({
+    settings: config.oidc,
+    client: auth,
+    clock,
+    onFault: (fault, provider) =>
+      logger.warn({ err: fault, provider }, "the keys of an OpenID provider cannot be read"),
+  });
   const policy = await openPolicy({
     settings: config,
     connection: toConnectionSettings(config.database),
@@ -64,6 +71,7 @@ export async function startPolicy(
     trust: view.trust,
     register: view.register,
     trustDomain: config.trust_domain,
+    oidc,
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
@@ -79,11 +87,12 @@ export async function startPolicy(
   await policy.module.start();
   const addresses = await listeners.start();
   return {
-    checks: { ...policy.module.checks, trust: () => view.check() },
+    checks: { ...policy.module.checks, trust: () => view.check(), ...oidc.providers.checks },
     addresses,
     stop: async () => {
       await policy.module.stop();
       await listeners.stop(2_000);
+      await oidc.stop();
       await view.stop();
       await policy.close();
       channel.close();

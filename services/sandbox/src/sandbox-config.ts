@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { absolutePath, filePath, sections } from "@sandgate/config";
+import { absolutePath, filePath, sections, usableOidcProviders } from "@sandgate/config";
 import * as z from "zod";
 
 /** The settings of Sandbox that are the same in a program of its own and in the all-in-one. */
@@ -43,15 +43,20 @@ export const runtimeDirectories = sections.directories.superRefine(({ control, e
 });
 
 /** Configuration of the Sandbox program. */
-export const sandboxConfig = z.strictObject({
-  mode: sections.mode,
-  trust_domain: sections.trustDomain,
-  log: sections.log,
-  admin: sections.admin,
-  tls: sections.tls,
-  listeners: sections.listeners,
-  database: sections.database,
-  clients: z.strictObject({ auth: sections.clients.auth, policy: sections.clients.policy }).describe("other services"),
-  directories: runtimeDirectories,
-  ...sandboxSettings,
-});
+export const sandboxConfig = z
+  .strictObject({
+    mode: sections.mode,
+    trust_domain: sections.trustDomain,
+    log: sections.log,
+    admin: sections.admin,
+    tls: sections.tls,
+    listeners: sections.listeners,
+    database: sections.database,
+    oidc: sections.oidc,
+    clients: z
+      .strictObject({ auth: sections.clients.auth, policy: sections.clients.policy })
+      .describe("other services"),
+    directories: runtimeDirectories,
+    ...sandboxSettings,
+  })
+  .check(usableOidcProviders());

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { toConnectionSettings } from "@sandgate/config";
-import { createServiceListeners, openTrust, type ServiceListeners } from "@sandgate/identity";
+import { createServiceListeners, openOidc, openTrust, type ServiceListeners } from "@sandgate/identity";
 import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
@@ -47,6 +47,13 @@ export async function startSandbox(
     clock,
     onFault: (fault) => logger.warn({ err: fault }, "Auth's trust stream broke off"),
   });
+  const oidc = openOidc({
+    settings: config.oidc,
+    client: auth,
+    clock,
+    onFault: (fault, provider) =>
+      logger.warn({ err: fault, provider }, "the keys of an OpenID provider cannot be read"),
+  });
   const listening = Promise.withResolvers<ServiceListeners>();
   const sandbox = await openSandbox({
     settings: config,
@@ -78,6 +85,7 @@ export async function startSandbox(
     trust: view.trust,
     register: view.register,
     trustDomain: config.trust_domain,
+    oidc,
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
@@ -93,11 +101,12 @@ export async function startSandbox(
   await sandbox.module.start();
   const addresses = await listeners.start();
   return {
-    checks: { ...sandbox.module.checks, trust: () => view.check() },
+    checks: { ...sandbox.module.checks, trust: () => view.check(), ...oidc.providers.checks },
     addresses,
     stop: async () => {
       await sandbox.module.stop();
       await listeners.stop(2_000);
+      await oidc.stop();
       await view.stop();
       await sandbox.close();
       authChannel.close();

@@ -9,6 +9,7 @@ import { createKeyPair } from "@sandgate/pki";
 import { createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
 import { type Channel, createClient } from "@sandgate/rpc";
 import { createWebChannel } from "../../../libs/rpc/src/web/connect-channel.fixture.ts";
+import type { TestProvider } from "../oidc/start-provider.ts";
 import { organizations, type ServiceName, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
 import { connect, createTestSandbox, type TestSandbox } from "../suite/test-sandbox.ts";
 import type { Attacker, Identity } from "./attacker.ts";
@@ -27,6 +28,8 @@ export interface World {
   /** An administrator of the own organization, at Auth. */
   readonly adminOfAuth: Channel;
   readonly account: MatrixAccount;
+  /** An operator's token of the OpenID provider. */
+  readonly oidcToken: string;
   operatorAt(service: ServiceName): Channel;
   serviceChannel(service: "sandbox" | "policy" | "egress-proxy", to: ServiceName): Channel;
   close(): void;
@@ -47,8 +50,21 @@ const services: Readonly<Record<string, ServiceName>> = {
   [PolicyService.typeName]: "policy",
 };
 
+const rolesOf = (organizationId: string, ...roles: string[]) => ({
+  organization_id: organizationId,
+  realm_access: { roles },
+});
+
+/** The programs that the OpenID provider vouches for, and what it says of them. */
+export const oidcPrograms = {
+  "oidc-viewer": rolesOf(organizations.own),
+  "oidc-operator": rolesOf(organizations.own, "dev"),
+  "oidc-admin": rolesOf(organizations.own, "boss"),
+  "oidc-foreign-admin": rolesOf(organizations.other, "boss"),
+} as const;
+
 /** Makes the sandboxes, and one attacker for every way to be somebody that we know of. */
-export async function createWorld(suite: TestSuite): Promise<World> {
+export async function createWorld(suite: TestSuite, provider: TestProvider): Promise<World> {
   const channels: Channel[] = [];
   const dial = (service: ServiceName, address: string, identity?: PemIdentity): Channel => {
     const channel = connect(suite, service, address, identity);
@@ -196,6 +212,39 @@ export async function createWorld(suite: TestSuite): Promise<World> {
   });
   const impostor = (reason: string): Identity => ({ kind: "impostor", reason });
 
+  const oidcAdmin = { sub: "oidc-admin", ...oidcPrograms["oidc-admin"] };
+  const seconds = Math.floor(Date.now() / 1000);
+  const oidcToken = await provider.programToken("oidc-operator");
+  const oidcTokens: readonly (readonly [string, Identity, string])[] = [
+    ["OIDC viewer", session(Role.VIEWER), await provider.programToken("oidc-viewer")],
+    ["OIDC operator", session(Role.OPERATOR), oidcToken],
+    ["OIDC admin", session(Role.ADMIN), await provider.programToken("oidc-admin")],
+    [
+      "another organization's OIDC admin",
+      session(Role.ADMIN, "other"),
+      await provider.programToken("oidc-foreign-admin"),
+    ],
+    [
+      "OIDC admin with an expired token",
+      impostor("CREDENTIAL_EXPIRED"),
+      await provider.forge({ ...oidcAdmin, iat: seconds - 600, exp: seconds - 300 }),
+    ],
+    [
+      "OIDC admin with a token for somebody else",
+      impostor("CREDENTIAL_REJECTED"),
+      await provider.forge({ ...oidcAdmin, aud: "other" }),
+    ],
+    [
+      "OIDC admin by a stranger's key",
+      impostor("CREDENTIAL_REJECTED"),
+      await provider.forge(oidcAdmin, generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey),
+    ],
+    [
+      "OIDC admin of another issuer",
+      impostor("CREDENTIAL_REJECTED"),
+      await provider.forge({ ...oidcAdmin, iss: "https://other.test" }),
+    ],
+  ];
   const tokens: readonly (readonly [string, Identity, string])[] = [
     ["viewer", session(Role.VIEWER), await mint(userClaims(users.viewer))],
     ["operator", session(Role.OPERATOR), await mint(userClaims(users.operator))],
@@ -251,7 +300,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
   add(Listener.EDGE, edge, "somebody with a password", impostor("CREDENTIAL_REJECTED"), {
     authorization: "Basic YTpi",
   });
-  for (const [who, identity, token] of tokens) {
+  for (const [who, identity, token] of [...tokens, ...oidcTokens]) {
     add(Listener.EDGE, edge, who, identity, bearer(token));
     add(Listener.ENROL, enrol, who, identity, bearer(token));
   }
@@ -265,7 +314,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     addWeb("nobody", { kind: "nobody" });
     addWeb("nobody who says it calls for an admin", { kind: "nobody" }, caller(users.admin));
     addWeb("somebody with a password", impostor("CREDENTIAL_REJECTED"), { authorization: "Basic YTpi" });
-    for (const [who, identity, token] of tokens) addWeb(who, identity, bearer(token));
+    for (const [who, identity, token] of [...tokens, ...oidcTokens]) addWeb(who, identity, bearer(token));
     // a browser sends its cookies along, whoever asks for the request
     const [, , adminToken] = tokens.find(([who]) => who === "admin") ?? [];
     addWeb(
@@ -376,6 +425,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     ["other", other, otherIdentity, bearer(other.token)],
     ["own without a token", own, impostor("CREDENTIAL_MISSING"), {}],
     ["own with an admin's token", own, impostor("CREDENTIAL_REJECTED"), bearer(await mint(userClaims(users.admin)))],
+    ["own with an OIDC admin's token", own, impostor("CREDENTIAL_REJECTED"), bearer(await provider.forge(oidcAdmin))],
     ["own with other's token", own, impostor("CREDENTIAL_REJECTED"), bearer(other.token)],
     ["own with its workload token", own, impostor("CREDENTIAL_REJECTED"), bearer(workloadToken)],
     ["other with own's token", other, impostor("CREDENTIAL_REJECTED"), bearer(ownToken)],
@@ -424,6 +474,7 @@ export async function createWorld(suite: TestSuite): Promise<World> {
     adminOfAuth,
     account: await createMatrixAccount(adminOfAuth, dial("auth", suite.address("auth", "edge"))),
     operatorAt: (service) => overMtls(service, certificates.operator),
+    oidcToken,
     serviceChannel: (service, to) => overMtls(to, serviceIdentity(service)),
     close: () => {
       for (const channel of channels) channel.close();

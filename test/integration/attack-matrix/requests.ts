@@ -76,6 +76,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   Logout: async ({ world }) => [{ refreshToken: await world.account.logIn() }],
   ResolveSandbox: ({ world }) => [{ key: { case: "sandboxId", value: world.own.id } }],
   ResolveUser: () => [{ userId: users.viewer }],
+  RegisterOidcUser: ({ world }) => [{ token: world.oidcToken }],
   WatchTrust: nothing,
   IssueEgressToken: byOwn,
   RejoinSandbox: ({ world }) => [{ step: { case: "sandboxId", value: world.own.id } }],

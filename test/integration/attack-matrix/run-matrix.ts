@@ -4,9 +4,10 @@ import { Listener } from "@sandgate/api/options";
 import { PolicyService } from "@sandgate/api/policy";
 import { Phase, SandboxService } from "@sandgate/api/sandbox";
 import { type Channel, createClient } from "@sandgate/rpc";
+import { startProvider } from "../oidc/start-provider.ts";
 import { startSuite, type Topology } from "../suite/start-suite.ts";
 import { connect } from "../suite/test-sandbox.ts";
-import { createWorld } from "./attackers.ts";
+import { createWorld, oidcPrograms } from "./attackers.ts";
 import { callOutcome } from "./call-outcome.ts";
 import { expectedOutcome } from "./expected-outcome.ts";
 import { attackedServices, madeOnce, requests } from "./requests.ts";
@@ -49,8 +50,9 @@ export async function runMatrix(
   } = {},
 ): Promise<readonly MethodRows[]> {
   const { only } = options;
-  const suite = await startSuite(topology, options);
-  const world = await createWorld(suite);
+  const provider = await startProvider({ programs: Object.keys(oidcPrograms), claims: oidcPrograms });
+  const suite = await startSuite(topology, { ...options, oidc: [provider.settings] });
+  const world = await createWorld(suite, provider);
   const control = connect(suite, "sandbox", suite.socket("sandbox", world.own.id, "control"), world.own);
   const supervisor = startTestSupervisor(world.own, control);
   const result: MethodRows[] = [];
@@ -95,6 +97,7 @@ export async function runMatrix(
     control.close();
     world.close();
     await suite.stop();
+    await provider.end();
   }
   return result;
 }

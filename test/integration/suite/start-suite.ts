@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
-import { createLogger, createMetrics } from "@sandgate/telemetry";
+import { type Checks, createLogger, createMetrics } from "@sandgate/telemetry";
 import { createThrowAwayDatabase } from "@sandgate/testing";
 import { allInOneConfig } from "../../../services/all-in-one/src/all-in-one-config.ts";
 import { startAllInOne } from "../../../services/all-in-one/src/start-all-in-one.ts";
@@ -52,13 +52,23 @@ export interface TestSuite {
   readonly web: { readonly address: string; readonly serverName: string } | undefined;
   /** host:port where the key set and the discovery document are served. */
   readonly jwksAddress: string;
+  /** The readiness checks of each program. */
+  readonly checks: ReadonlyMap<string, Checks>;
   /** A socket in a sandbox's own directory, as its supervisor would dial it. */
   socket(service: ServiceName, sandboxId: string, listener: "enrol" | "control"): string;
   stop(): Promise<void>;
 }
 
 /** Starts a control plane in this process. */
-export async function startSuite(topology: Topology, options: { readonly quiet?: boolean } = {}): Promise<TestSuite> {
+export async function startSuite(
+  topology: Topology,
+  options: {
+    readonly quiet?: boolean;
+    /** OpenID providers, as the configuration names them. */
+    readonly oidc?: readonly object[];
+    readonly clock?: () => number;
+  } = {},
+): Promise<TestSuite> {
   const directory = await mkdtemp(join(tmpdir(), "sg-"));
   const pki = await createDevelopmentPki({
     directory: join(directory, "pki"),
@@ -84,6 +94,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     },
     listeners: { edge: { addresses: ["127.0.0.1:0"] }, mtls: { addresses: ["127.0.0.1:0"] } },
     database: { host, port, database: name, user },
+    oidc: options.oidc ?? [],
   });
   const authSettings = {
     key_directory: keyDirectory,
@@ -113,11 +124,12 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
       ...(options.quiet === true && { destination: { write: () => {} } }),
     }),
     registry: createMetrics(),
-    clock: Date.now,
+    clock: options.clock ?? Date.now,
   });
   const parts = { driver: () => driver, timing: { pingIntervalMs: 100, startingMs: 600_000 } };
 
   const running: { stop(): Promise<void> }[] = [];
+  const checks = new Map<string, Checks>();
   let jwksAddress: string | undefined;
   let web: TestSuite["web"];
   const addresses = new Map<string, { readonly edge: readonly string[]; readonly mtls: readonly string[] }>();
@@ -131,6 +143,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     });
     const suite = await startAllInOne(config, { ...deps(), parts });
     running.push(suite);
+    checks.set("all-in-one", suite.checks);
     jwksAddress = suite.addresses.jwks;
     web = { address: suite.addresses.web[0] ?? "", serverName: `all-in-one.${trustDomain}` };
     for (const service of ["auth", "sandbox", "policy"]) addresses.set(service, suite.addresses);
@@ -153,6 +166,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
       { ...deps(), parts },
     );
     running.unshift(sandbox);
+    checks.set("auth", auth.checks).set("policy", policy.checks).set("sandbox", sandbox.checks);
     addresses.set("auth", auth.addresses).set("policy", policy.addresses).set("sandbox", sandbox.addresses);
   }
 
@@ -174,6 +188,7 @@ export async function startSuite(topology: Topology, options: { readonly quiet?:
     serviceCa: await readFile(pki.serviceAuthority.certificateFile, "utf8"),
     signingKeys,
     driver,
+    checks,
     address: (service, listener) => {
       const [address] = addresses.get(service)?.[listener] ?? [];
       if (address === undefined) throw new Error(`${service} has no ${listener} listener`);

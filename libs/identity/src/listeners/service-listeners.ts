@@ -17,6 +17,7 @@ import {
 } from "@sandgate/rpc";
 import type { Registry } from "prom-client";
 import type { Authenticator } from "../authenticators/authenticator.ts";
+import { OidcUserAuthenticator } from "../authenticators/oidc-user.ts";
 import { OperatorCertificateAuthenticator } from "../authenticators/operator-certificate.ts";
 import { SandboxTokenAuthenticator } from "../authenticators/sandbox-token.ts";
 import { UserSessionAuthenticator } from "../authenticators/user-session.ts";
@@ -52,10 +53,12 @@ export interface ServiceListenersOptions {
   readonly register: SubjectRegister;
   readonly trustDomain: string;
   /**
-   * Asked before and after those that every program has: sandbox token, user session, operator certificate. The chain is
-   * the same on every listener.
+   * Asked before and after those that every program has: sandbox token, user session, OIDC user, operator certificate. The chain
+   * is the same on every listener.
    */
   readonly authenticators?: { readonly first: readonly Authenticator[]; readonly last: readonly Authenticator[] };
+  /** The OpenID providers whose users are ours, started by whoever made them; undefined: there are none. */
+  readonly oidc?: Pick<ConstructorParameters<typeof OidcUserAuthenticator>[0], "providers" | "registerUser">;
   readonly tls: TlsFiles;
   readonly edgeAddresses: readonly string[];
   readonly mtlsAddresses: readonly string[];
@@ -120,6 +123,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       ...(options.authenticators?.first ?? []),
       new SandboxTokenAuthenticator(options),
       new UserSessionAuthenticator(options),
+      ...(options.oidc === undefined ? [] : [new OidcUserAuthenticator({ ...options, ...options.oidc })]),
       new OperatorCertificateAuthenticator(options),
       ...(options.authenticators?.last ?? []),
     ],

@@ -59,7 +59,7 @@ export function createIdentityStep(options: IdentityOptions): Step {
 
 /** Whether nothing was decided: what is needed to decide was out of reach. */
 function isOutage({ reason }: ServiceError): boolean {
-  return reason === "TRUST_UNAVAILABLE" || reason === "UNAVAILABLE";
+  return reason === "TRUST_UNAVAILABLE" || reason === "IDENTITY_PROVIDER_UNAVAILABLE" || reason === "UNAVAILABLE";
 }
 
 /** A refusal as the audit log has it. */

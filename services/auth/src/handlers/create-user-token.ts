@@ -6,9 +6,12 @@ import { type Handler, ServiceError } from "@sandgate/rpc";
 import type { SigningKeys } from "../keys/signing-keys.ts";
 import { actorOfCall } from "./actor-of-call.ts";
 
+/** The authenticators of users who came with a token. */
+const byToken: ReadonlySet<string> = new Set(["user-session", "oidc-user"]);
+
 /**
- * AuthService.CreateUserToken: a session token for the calling user. Not for a caller who came with such a token: a stolen one would
- * otherwise renew itself for ever.
+ * AuthService.CreateUserToken: a session token for the calling user. Not for a caller who came with a token: a stolen one would
+ * otherwise renew itself for ever, or outlive what its provider gave it.
  */
 export function createUserToken(deps: {
   readonly keys: Pick<SigningKeys, "current">;
@@ -19,8 +22,8 @@ export function createUserToken(deps: {
 }): Handler<typeof AuthService.method.createUserToken> {
   return async (_request, call) => {
     const principal = call.get(principalKey);
-    if (principal.kind !== "user" || principal.authenticator === "user-session")
-      throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "a session token cannot be had for a session token");
+    if (principal.kind !== "user" || byToken.has(principal.authenticator))
+      throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "a session token cannot be had for a token");
     const { userId, organizationId, role } = principal;
     const tokenId = deps.newTokenId();
     const issuedAtMs = Math.floor(deps.clock() / 1000) * 1000;
