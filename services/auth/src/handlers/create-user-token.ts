@@ -6,8 +6,8 @@ import { type Handler, ServiceError } from "@sandgate/rpc";
 import type { SigningKeys } from "../keys/signing-keys.ts";
 import { actorOfCall } from "./actor-of-call.ts";
 
-/** The authenticators of users who came with a token. */
-const byToken: ReadonlySet<string> = new Set(["user-session", "oidc-user"]);
+/** The authenticators of users who came without a token. */
+const withoutToken: ReadonlySet<string> = new Set(["operator-certificate", "local-operator"]);
 
 /**
  * AuthService.CreateUserToken: a session token for the calling user. Not for a caller who came with a token: a stolen one would
@@ -22,7 +22,7 @@ export function createUserToken(deps: {
 }): Handler<typeof AuthService.method.createUserToken> {
   return async (_request, call) => {
     const principal = call.get(principalKey);
-    if (principal.kind !== "user" || byToken.has(principal.authenticator))
+    if (principal.kind !== "user" || !withoutToken.has(principal.authenticator))
       throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "a session token cannot be had for a token");
     const { userId, organizationId, role } = principal;
     const tokenId = deps.newTokenId();
