@@ -25,8 +25,8 @@ export interface TestProvider {
   goOn(): void;
 }
 
-export const audience = "sandgate";
-export const roleClaim = "realm_access.roles";
+const audience = "sandgate";
+const roleClaim = "realm_access.roles";
 
 /** Starts a provider. Its programs have the secret "secret of a test" and its command-line client is "sandgate-cli". */
 export async function startProvider(options: {
