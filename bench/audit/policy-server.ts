@@ -61,7 +61,10 @@ const policy = await openPolicy({
   connection: postgres.connection,
   trust,
   register,
-  auth: { createExchangePermit: () => Promise.reject(new Error("nobody asks for one")) },
+  auth: {
+    createExchangePermit: () => Promise.reject(new Error("nobody asks for one")),
+    issueEgressToken: () => Promise.reject(new Error("nobody asks for one")),
+  },
   sockets: { open: async () => {}, close: async () => {} },
   logger: createLogger({ service: "policy", level: "warn", destination: process.stderr }),
   clock: Date.now,

@@ -52,11 +52,14 @@ export class AuditLog {
   }
 
   /**
-   * Appends a record in the transaction of the effect that it tells of: both happen, or neither. Appends wait for each other
+   * Appends records in the transaction of the effect that they tell of: both happen, or neither. Appends wait for each other
    * until the commit, so make it the last statement.
    */
-  async append(tx: AuditSqlClient, record: AuditRecord): Promise<void> {
-    await appendEncoded(tx, [this.#encode(record)]);
+  async append(tx: AuditSqlClient, ...records: readonly AuditRecord[]): Promise<void> {
+    await appendEncoded(
+      tx,
+      records.map((record) => this.#encode(record)),
+    );
   }
 
   /**

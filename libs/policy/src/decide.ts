@@ -46,7 +46,7 @@ export function decide(policy: CompiledPolicy, { host, port }: Authority): Polic
 const noRules: readonly CompiledRule[] = [];
 
 /** Every rule that names the host. Costs a few map look-ups: as many as the policy's deepest wildcard has labels. */
-function rulesFor(policy: CompiledPolicy, name: string): readonly CompiledRule[] {
+export function rulesFor(policy: CompiledPolicy, name: string): readonly CompiledRule[] {
   let found = policy.exact.get(name) ?? noRules;
   let dot = name.length;
   for (let depth = 0; depth < policy.deepestWildcard; depth++) {
@@ -58,7 +58,8 @@ function rulesFor(policy: CompiledPolicy, name: string): readonly CompiledRule[]
   return found;
 }
 
-function judge(rules: readonly CompiledRule[], port: number): PolicyVerdict {
+/** What these rules together say of a port. A deny rule that covers it beats every other. */
+export function judge(rules: readonly CompiledRule[], port: number): PolicyVerdict {
   let allowing: CompiledRule | undefined;
   let ranges: readonly AddressRange[] = [];
   let named: CompiledRule | undefined;

@@ -1,6 +1,7 @@
 export { type Address, formatAddress, parseAddress } from "./address.ts";
 export { type AddressRange, formatAddressRange, parseAddressRange, rangeContains } from "./address-range.ts";
 export { type AddressReach, reachOf, vetAddress } from "./address-reach.ts";
+export { HostFault, parseAuthoredHost } from "./authored-host.ts";
 export {
   type AuthoredPolicy,
   type AuthoredRule,
@@ -11,6 +12,7 @@ export {
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
 export { credentialPlaceholder } from "./credential-placeholder.ts";
 export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
+export { grantHosts, type HostGrant } from "./grant-hosts.ts";
 export { lintPolicy } from "./lint.ts";
 export {
   type PolicyCheck,

@@ -60,7 +60,7 @@ export interface AuthBench {
 }
 
 /** Starts a bench with a database of its own. */
-export async function startAuthBench(): Promise<AuthBench> {
+export async function startAuthBench(options: { readonly mayBeUnenforced?: boolean } = {}): Promise<AuthBench> {
   const database = await createThrowAwayDatabase({ services: ["auth"] });
   await database.migrate("auth", fileURLToPath(new URL("../migrations", import.meta.url)));
   const directory = await mkdtemp(join(tmpdir(), "auth-"));
@@ -90,7 +90,12 @@ export async function startAuthBench(): Promise<AuthBench> {
       keys,
       sandboxAuthority: authority,
       trustDomain,
-      lives: { sessionMs: 900_000, certificateMs: 3_600_000, egressMs: 900_000, workloadMs: 300_000 },
+      lives: { sessionMs: 900_000, certificateMs: 3_600_000, workloadMs: 300_000 },
+      containerTokens: {
+        audiences: ["sandbox-api"],
+        defaultLifeMs: 900_000,
+        mayBeUnenforced: options.mayBeUnenforced === true,
+      },
       operators: [
         { userId: operatorId, name: "Ada", organizationId, organizationName: "Example", role: Role.OPERATOR },
         { userId: adminId, name: "Grace", organizationId, organizationName: "Example", role: Role.ADMIN },

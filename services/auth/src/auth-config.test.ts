@@ -56,6 +56,11 @@ describe("authConfig", () => {
     ["lives.certificate_minutes", { lives: { certificate_minutes: 61 } }],
     ["lives.egress_minutes", { lives: { egress_minutes: 241 } }],
     ["key_directory", { key_directory: "keys" }],
+    ["container_token_audiences.1", { container_token_audiences: ["sandbox-api", "Sandbox API"] }],
+    // D-02, D-08: a container token must be no credential of the control plane
+    ["container_token_audiences.0", { container_token_audiences: ["sandgate"] }],
+    ["container_token_audiences.0", { container_token_audiences: ["sandgate/enrol"] }],
+    ["development.unenforced_container_tokens", { development: { unenforced_container_tokens: "yes" } }],
     ["tls.key_file", { tls: { ...base.tls, key_file: pki.services.sandbox.keyFile, extra: 1 } }],
     ["tls.service_ca_file", { tls: { ...base.tls, service_ca_file: pki.services.auth.certificateFile } }],
     [

@@ -60,7 +60,12 @@ export const authSettings = {
     .strictObject({
       session_minutes: z.int().min(5).max(1_440).default(15).describe("life of a sandbox's session token"),
       certificate_minutes: z.int().min(5).max(60).default(60).describe("life of a sandbox's certificate"),
-      egress_minutes: z.int().min(5).max(240).default(15).describe("life of an egress token"),
+      egress_minutes: z
+        .int()
+        .min(5)
+        .max(240)
+        .default(15)
+        .describe("life of a container token, unless a user asks for another"),
     })
     .prefault({})
     .describe("how long credentials live"),
@@ -74,6 +79,16 @@ export const authSettings = {
     })
     .prefault({})
     .describe("tokens with which workloads prove themselves to third parties, where policy grants an audience"),
+  container_token_audiences: z
+    .array(
+      z
+        .string()
+        .regex(/^[a-z0-9](?:[a-z0-9._:/-]{0,126}[a-z0-9])?$/, "must be lower-case letters, digits and . _ : / -")
+        .refine((audience) => !/^(sandgate|enclave)\b/.test(audience), "is kept for tokens of another kind"),
+    )
+    .max(100)
+    .default(["sandbox-api"])
+    .describe("relying parties, besides the egress proxy, that users may mint container tokens for"),
   operators: z
     .array(operator)
     .default([])
@@ -114,6 +129,10 @@ export const authSettings = {
         .boolean()
         .default(false)
         .describe("takes callers without a credential for the first operator; needs loopback or Unix socket addresses"),
+      unenforced_container_tokens: z
+        .boolean()
+        .default(false)
+        .describe("lets users mint container tokens whose binding, gateway or central egress is not enforced"),
     }),
   ).describe("settings that production refuses"),
 } as const;

@@ -16,6 +16,7 @@ import { background, type Logger } from "@sandgate/telemetry";
 import { CredentialIssuer, type CredentialLives } from "./credentials/credential-issuer.ts";
 import { createOidcUserEntry } from "./credentials/oidc-user-entry.ts";
 import { newTokenId } from "./credentials/token-id.ts";
+import type { ContainerTokenRules } from "./domain/container-token-plan.ts";
 import type { OperatorRecord } from "./domain/operator-record.ts";
 import { createBootstrapCredential } from "./handlers/create-bootstrap-credential.ts";
 import { createExchangePermit } from "./handlers/create-exchange-permit.ts";
@@ -23,9 +24,11 @@ import { createUserToken } from "./handlers/create-user-token.ts";
 import { endIncarnation } from "./handlers/end-incarnation.ts";
 import { exchangeToken } from "./handlers/exchange-token.ts";
 import { getPrincipal } from "./handlers/get-principal.ts";
+import { getSandboxSession } from "./handlers/get-sandbox-session.ts";
 import { issueEgressToken } from "./handlers/issue-egress-token.ts";
 import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listSandboxSessions } from "./handlers/list-sandbox-sessions.ts";
 import { listSigningKeys } from "./handlers/list-signing-keys.ts";
 import { refreshSandboxToken } from "./handlers/refresh-sandbox-token.ts";
 import { registerOidcUser } from "./handlers/register-oidc-user.ts";
@@ -35,6 +38,7 @@ import { resolveSandbox } from "./handlers/resolve-sandbox.ts";
 import { resolveUser } from "./handlers/resolve-user.ts";
 import { retireSandbox } from "./handlers/retire-sandbox.ts";
 import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
+import { revokeSandboxSessions } from "./handlers/revoke-sandbox-sessions.ts";
 import { revokeSigningKey } from "./handlers/revoke-signing-key.ts";
 import { rotateSigningKeys } from "./handlers/rotate-signing-keys.ts";
 import { watchTrust } from "./handlers/watch-trust.ts";
@@ -42,6 +46,7 @@ import type { SigningKeyRing } from "./keys/signing-keys.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { PostgresOidcUserStore } from "./store/postgres-oidc-user-store.ts";
+import { PostgresSandboxSessionStore } from "./store/postgres-sandbox-session-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
 import { createUserHandlers, type UserSettings } from "./user-handlers.ts";
@@ -59,7 +64,8 @@ export interface AuthModuleDeps {
   readonly keys: SigningKeyRing;
   readonly sandboxAuthority: CertificateAuthority;
   readonly trustDomain: string;
-  readonly lives: CredentialLives & { readonly egressMs: number; readonly workloadMs: number };
+  readonly lives: CredentialLives & { readonly workloadMs: number };
+  readonly containerTokens: ContainerTokenRules;
   readonly operators: readonly OperatorRecord[];
   readonly users: UserSettings;
   /** Started and stopped with the module. */
@@ -93,6 +99,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
   const { pool, audit, keys, trustDomain, sockets, logger, clock } = deps;
   const ownStore = new PostgresAuthStore({ pool, audit });
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
+  const sessions = new PostgresSandboxSessionStore({ pool, audit });
   const feed = new TrustFeed({
     store,
     loadKeys: async () => {
@@ -130,7 +137,6 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     issueSandboxToken: issueSandboxToken({ store, issuer, feed, recordDenial, clock }),
     refreshSandboxToken: refreshSandboxToken({ store, issuer, feed, recordDenial, clock }),
     rejoinSandbox: rejoinSandbox({ store, issuer, feed, recordDenial, clock }),
-    issueEgressToken: issueEgressToken({ keys, audit, trustDomain, lifeMs: deps.lives.egressMs, clock, newTokenId }),
     createExchangePermit: createExchangePermit({ store, keys, trustDomain, clock, newTokenId }),
     exchangeToken: exchangeToken({
       permitKeys: trust,
@@ -142,6 +148,18 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       clock,
       newTokenId,
     }),
+    issueEgressToken: issueEgressToken({
+      store,
+      sessions,
+      keys,
+      trustDomain,
+      rules: deps.containerTokens,
+      clock,
+      newTokenId,
+    }),
+    listSandboxSessions: listSandboxSessions({ store, sessions, clock }),
+    getSandboxSession: getSandboxSession({ sessions, clock }),
+    revokeSandboxSessions: revokeSandboxSessions({ store, sessions, feed, clock }),
     revokeSandbox: revokeSandbox({ store, feed, clock }),
     resolveSandbox: resolveSandbox({ store }),
     resolveUser: resolveUser({ store }),
@@ -199,7 +217,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       await isCurrent;
       await openSockets(await store.listLivingSandboxIds(), sockets, logger);
       timer = setInterval(() => {
-        const pruning = Promise.all([store.prune(clock()), users.prune(clock())]);
+        const pruning = Promise.all([store.prune(clock()), users.prune(clock()), sessions.prune(clock())]);
         background(pruning, logger, "what has expired could not be removed");
         background(
           keys.maintain({ ...self, organizationId: "" }),

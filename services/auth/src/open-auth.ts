@@ -88,8 +88,12 @@ export async function openAuth(options: {
     lives: {
       sessionMs: settings.lives.session_minutes * minuteMs,
       certificateMs: settings.lives.certificate_minutes * minuteMs,
-      egressMs: settings.lives.egress_minutes * minuteMs,
       workloadMs: settings.workload_tokens.life_seconds * 1000,
+    },
+    containerTokens: {
+      audiences: settings.container_token_audiences,
+      defaultLifeMs: settings.lives.egress_minutes * minuteMs,
+      mayBeUnenforced: settings.development?.unenforced_container_tokens === true,
     },
     operators: toOperatorRecords(settings.operators),
     users: {

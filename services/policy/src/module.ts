@@ -9,6 +9,7 @@ import { DecisionSweep } from "./decision-sweep.ts";
 import { ChangeFeed } from "./feed/change-feed.ts";
 import { getInferenceBundle } from "./handlers/get-inference-bundle.ts";
 import { getPolicy } from "./handlers/get-policy.ts";
+import { issueContainerToken } from "./handlers/issue-container-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
 import { listDecisions } from "./handlers/list-decisions.ts";
 import { listPolicyRevisions } from "./handlers/list-policy-revisions.ts";
@@ -35,7 +36,7 @@ export interface PolicyModuleDeps {
   readonly audit: AuditLog;
   readonly subjects: SubjectRegister;
   readonly trust: Pick<TrustState, "onChange">;
-  readonly auth: Pick<Client<typeof AuthService>, "createExchangePermit">;
+  readonly auth: Pick<Client<typeof AuthService>, "issueEgressToken" | "createExchangePermit">;
   /** The sockets of sandboxes through which their supervisors reach this service. */
   readonly sockets: SandboxSockets;
   /** Puts something around the store that everything here uses. */
@@ -85,6 +86,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
       implement(PolicyService, {
         setPolicy: setPolicy({ store, subjects, sockets }),
         getPolicy: getPolicy({ store }),
+        issueContainerToken: issueContainerToken({ store, auth: deps.auth }),
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
         watchEnforcement: watchEnforcement({ store, feed }),

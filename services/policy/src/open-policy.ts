@@ -30,7 +30,7 @@ export async function openPolicy(options: {
   readonly connection: ConnectionSettings;
   readonly trust: TrustState;
   readonly register: SubjectRegister;
-  readonly auth: Pick<Client<typeof AuthService>, "createExchangePermit">;
+  readonly auth: Pick<Client<typeof AuthService>, "issueEgressToken" | "createExchangePermit">;
   readonly sockets: SandboxSockets;
   readonly parts?: PolicyParts | undefined;
   readonly logger: Logger;

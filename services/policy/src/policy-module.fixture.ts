@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import {
   type CreateExchangePermitRequest,
   CreateExchangePermitResponseSchema,
+  IssueEgressTokenResponseSchema,
   type SandboxSubject,
   SandboxSubjectSchema,
   type WatchTrustResponse,
@@ -43,6 +44,8 @@ export interface PolicyFixture {
   register(): string;
   /** As Auth does: the register first, then the trust stream. */
   retire(sandboxId: string): void;
+  /** What Auth was asked for, and for whom. */
+  readonly asked: readonly { readonly request: object; readonly headers: object | undefined }[];
   /** What the trust stream says. */
   tellTrust(change: WatchTrustResponse["change"]): void;
   /** Another replica on the same database, not started. */
@@ -73,6 +76,7 @@ function createPart(
   clock: () => number,
 ): Omit<PolicyFixture, "createReplica" | "stop"> {
   const listeners = new Set<(change: WatchTrustResponse) => void>();
+  const asked: { request: object; headers: object | undefined }[] = [];
   const register: SubjectRegister = {
     findSandbox: async (sandboxId) => subjects.get(sandboxId),
     findSandboxByName: async () => undefined,
@@ -95,6 +99,10 @@ function createPart(
       createExchangePermit: async ({ sandboxId = "", audience = "", policyRevision = 0n }) => {
         permits.push({ sandboxId, audience, policyRevision });
         return create(CreateExchangePermitResponseSchema, { permit: "permit" });
+      },
+      issueEgressToken: async (request, options) => {
+        asked.push({ request, headers: options?.headers });
+        return create(IssueEgressTokenResponseSchema, { token: "signed", tokenId: "t".repeat(43) });
       },
     },
     sockets: {
@@ -127,6 +135,7 @@ function createPart(
     subjects,
     tellTrust,
     permits,
+    asked,
     sockets,
     policy: clientAs(
       { kind: "service", service: "sandbox", spiffeId: "spiffe://sandgate.local/service/sandbox" },

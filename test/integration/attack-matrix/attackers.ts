@@ -392,19 +392,21 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
 
   for (const service of ["auth", "sandbox", "policy", "egress-proxy", "all-in-one"] as const)
     add(Listener.MTLS, mtls(serviceIdentity(service)), `service ${service}`, { kind: "service", service });
-  const asSandbox = mtls(serviceIdentity("sandbox"));
-  for (const [who, userId, identity] of [
-    ["an operator", users.operator, user(Role.OPERATOR)],
-    ["a viewer", users.viewer, user(Role.VIEWER)],
-    ["another organization's admin", users.foreignAdmin, user(Role.ADMIN, "other")],
-  ] as const)
-    add(
-      Listener.MTLS,
-      asSandbox,
-      `service sandbox for ${who}`,
-      { kind: "service", service: "sandbox", caller: identity },
-      caller(userId),
-    );
+  for (const service of ["sandbox", "policy"] as const) {
+    const asService = mtls(serviceIdentity(service));
+    for (const [who, userId, identity] of [
+      ["an operator", users.operator, user(Role.OPERATOR)],
+      ["a viewer", users.viewer, user(Role.VIEWER)],
+      ["another organization's admin", users.foreignAdmin, user(Role.ADMIN, "other")],
+    ] as const)
+      add(
+        Listener.MTLS,
+        asService,
+        `service ${service} for ${who}`,
+        { kind: "service", service, caller: identity },
+        caller(userId),
+      );
+  }
 
   const ownIdentity: Identity = { kind: "sandbox", which: "own", credential: "session" };
   const otherIdentity: Identity = { kind: "sandbox", which: "other", credential: "session" };

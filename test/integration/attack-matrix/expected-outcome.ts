@@ -45,6 +45,8 @@ function refusalOfPeer(access: Access, attacker: Attacker): string | undefined {
 
 /** Methods about one thing of the organization, with what another one's callers are told (G-25). */
 const aboutOneOfTheOrganization: Readonly<Record<string, string>> = {
+  GetSandboxSession: "SANDBOX_SESSION_NOT_FOUND",
+  RevokeSandboxSessions: "SANDBOX_SESSION_NOT_FOUND",
   WithdrawInvitation: "INVITATION_NOT_FOUND",
   SetUserRole: "USER_NOT_FOUND",
   DisableUser: "USER_NOT_FOUND",

@@ -79,6 +79,10 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   RegisterOidcUser: ({ world }) => [{ token: world.oidcToken }],
   WatchTrust: nothing,
   IssueEgressToken: byOwn,
+  IssueContainerToken: ({ world }) => [{ sandbox: world.own.id }],
+  ListSandboxSessions: nothing,
+  GetSandboxSession: async ({ world }) => [{ key: { case: "tokenId", value: await mintedTokenId(world) } }],
+  RevokeSandboxSessions: async ({ world }) => [{ target: { case: "tokenId", value: await mintedTokenId(world) } }],
   RejoinSandbox: ({ world }) => [{ step: { case: "sandboxId", value: world.own.id } }],
   IssueSandboxToken: ({ world }) => [{ sandboxId: world.own.id, certificateSigningRequest: world.own.csr }],
   RegisterSandbox: ({ world }) => [
@@ -170,6 +174,12 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   EndIncarnation: ({ world }) => [{ sandboxId: world.doomed.ended.id, incarnation: world.doomed.ended.incarnation }],
   RetireSandbox: ({ world }) => [{ sandboxId: world.doomed.retired.id }],
 };
+
+/** A container token for "own" that an administrator has minted. */
+async function mintedTokenId(world: World): Promise<string> {
+  const client = createClient(AuthService, world.adminOfAuth);
+  return (await client.issueEgressToken({ sandboxId: world.own.id })).tokenId;
+}
 
 /** Methods whose request can be made once only: each allowed caller after the first gets one of its own. */
 export const madeOnce: ReadonlySet<string> = new Set([

@@ -25,11 +25,11 @@ import {
   userColumns,
 } from "./auth-rows.ts";
 import type { Actor, AuthStore, EnrolledKey, TrustOpening } from "./auth-store.ts";
+import { CLOCK_ALLOWANCE_MS, endSandboxSessions } from "./end-sandbox-sessions.ts";
 import { appendTrustChanges, subjectChange } from "./trust-changes.ts";
 
 /** No credential of a sandbox lives longer (a session token, 24 hours), clocks that differ allowed for. */
 const CREDENTIAL_LIFE_MS = 25 * 3_600_000;
-const CLOCK_ALLOWANCE_MS = 60_000;
 const TRUST_PAGE = 1_000;
 
 /** Keeps Auth's register in PostgreSQL. */
@@ -430,7 +430,7 @@ async function revokeIncarnation(tx: SqlClient, record: SandboxRecord, now: numb
   ]);
 }
 
-/** The incarnation and every certificate of it that is still valid. */
+/** The incarnation, every certificate of it that is still valid, and every container token. */
 async function revocationsOf(tx: SqlClient, record: SandboxRecord, now: number): Promise<readonly TrustChange[]> {
   const { rows } = await tx.query<Pick<SessionRow, "certificate_sha256" | "certificate_expire_time">>(
     `select certificate_sha256, certificate_expire_time from sessions
@@ -445,6 +445,7 @@ async function revocationsOf(tx: SqlClient, record: SandboxRecord, now: number):
       expiresAtMs: now + CREDENTIAL_LIFE_MS,
     },
     ...rows.map(certificateRevocation),
+    ...(await endSandboxSessions(tx, record.sandboxId, now)),
   ];
 }
 
