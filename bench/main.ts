@@ -12,6 +12,7 @@ import { formatResult, writeResult } from "./result-page.ts";
 const benchmarks: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }>>> = {
   unary: () => import("./unary.ts"),
   audit: () => import("./audit.ts"),
+  tokens: () => import("./tokens.ts"),
   ready: () => import("./ready.ts"),
   memory: () => import("./memory.ts"),
 };

@@ -1,11 +1,9 @@
 import { type Call, ServiceError } from "@sandgate/rpc";
 import type { Principal } from "../principal.ts";
-import { TokenVerifier } from "../tokens/index.ts";
-import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState } from "../trust/trust-state.ts";
-import { type Authenticator, bearerToken } from "./authenticator.ts";
-import { rejectionOf } from "./rejection.ts";
+import type { Authenticator } from "./authenticator.ts";
+import { BearerTokens, type TokenAuthenticatorDeps } from "./bearer-tokens.ts";
 import { userPrincipal } from "./user-principal.ts";
 
 /**
@@ -14,32 +12,23 @@ import { userPrincipal } from "./user-principal.ts";
  */
 export class UserSessionAuthenticator implements Authenticator {
   readonly name = "user-session";
-  readonly #verifier: TokenVerifier<"user">;
+  readonly #tokens: BearerTokens<"user">;
   readonly #trust: TrustState;
   readonly #register: SubjectRegister;
   readonly #trustDomain: string;
 
-  constructor(deps: { trust: TrustState; register: SubjectRegister; trustDomain: string; clock: () => number }) {
+  constructor(deps: TokenAuthenticatorDeps) {
     this.#trust = deps.trust;
     this.#register = deps.register;
     this.#trustDomain = deps.trustDomain;
-    this.#verifier = new TokenVerifier({
-      kind: "user",
-      trustDomain: deps.trustDomain,
-      keys: deps.trust,
-      clock: deps.clock,
-    });
-    deps.trust.onKeysChange(() => this.#verifier.bumpEpoch());
+    this.#tokens = new BearerTokens("user", deps);
   }
 
   async authenticate(call: Call): Promise<Principal | undefined> {
-    const token = bearerToken(call);
-    if (token === undefined) return undefined;
-    const verification = await this.#verifier.verify(token, undefined);
-    if (verification.outcome === "not_ours") return undefined;
-    if (verification.outcome === "rejected") throw rejectionOf(verification.fault);
-    requireCurrent(this.#trust);
-    const { claims, keyId } = verification;
+    const read = this.#tokens.read(call);
+    const verified = read instanceof Promise ? await read : read;
+    if (verified === undefined) return undefined;
+    const { claims, keyId } = verified;
     const subject = await this.#register.findUser(claims.userId);
     if (
       this.#trust.isKeyRevoked(keyId) ||

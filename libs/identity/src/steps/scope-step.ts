@@ -17,10 +17,13 @@ const sandboxNamePattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
  * one look the same (G-20, G-23), and so does another organization's to a user (G-25).
  */
 export function scopeStep(deps: { readonly register: SubjectRegister }): Step {
-  return async (call) => {
+  return (call) => {
     const field = sandboxFieldOf(call.method);
     const principal = call.find(principalKey);
-    if (field === undefined || principal === undefined) return;
+    return field === undefined || principal === undefined ? undefined : grant(call, field, principal);
+  };
+
+  async function grant(call: Call, field: SandboxField, principal: Principal): Promise<void> {
     const named = sandboxNamedIn(call.request, field.localName);
     const subject = await resolve(named, field.kind, principal, call);
     grantSandboxScope(call, { sandboxId: subject.sandboxId, organizationId: subject.organizationId });
@@ -30,7 +33,7 @@ export function scopeStep(deps: { readonly register: SubjectRegister }): Step {
       call.set(requestedSandboxKey, printable(later));
       throw notFound();
     });
-  };
+  }
 
   async function resolve(
     named: string,

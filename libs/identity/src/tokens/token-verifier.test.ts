@@ -1,6 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { Role } from "@sandgate/api/options";
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { createKeySet, formatJwks, type KeySet } from "./key-set.ts";
 import { mintToken } from "./mint-token.ts";
 import { createTokenSigner } from "./token-signer.ts";
@@ -9,17 +8,25 @@ import { TokenVerifier } from "./token-verifier.ts";
 const start = Date.parse("2026-03-01T12:00:00Z");
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 const signer = createTokenSigner(privateKey);
+const own = "k".repeat(43);
 
 let now: number;
 let trusted: KeySet;
-let verifier: TokenVerifier<"user">;
+let asked: number;
+let verifier: TokenVerifier<"session">;
 beforeEach(() => {
   now = start;
+  asked = 0;
   trusted = createKeySet(formatJwks([publicKey]));
   verifier = new TokenVerifier({
-    kind: "user",
+    kind: "session",
     trustDomain: "sandgate.test",
-    keys: { find: (kid) => trusted.find(kid) },
+    keys: {
+      find: (kid) => {
+        asked += 1;
+        return trusted.find(kid);
+      },
+    },
     clock: () => now,
     maxEntries: 2,
   });
@@ -30,67 +37,98 @@ const mint = (over: { tokenId?: string; lifeMs?: number } = {}) =>
     signer,
     trustDomain: "sandgate.test",
     claims: {
-      kind: "user",
-      userId: "0b8f8c0e-1111-4222-8333-444455556666",
+      kind: "session",
+      sandboxId: "sbx-aaaaaaaaaaaaaaaaaaaa",
       organizationId: "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11",
-      role: Role.VIEWER,
+      incarnation: 1n,
+      keyThumbprint: own,
       tokenId: over.tokenId ?? "t".repeat(43),
       issuedAtMs: start,
       expiresAtMs: start + (over.lifeMs ?? 600_000),
     },
   });
 
-/** Whether it answered from memory: only a hit answers without a promise. */
-const isHit = (token: string, thumbprint?: string) => {
-  const answer = verifier.verify(token, thumbprint);
-  if (!(answer instanceof Promise)) return true;
-  answer.catch(() => undefined);
-  return false;
-};
+const isHit = (token: string) => verifier.recall(token, own) !== undefined;
 
-it("remembers a good token for its certificate alone", async () => {
+it("answers at once, without the key, for a token that it has verified", async () => {
   const token = await mint();
-  expect(await verifier.verify(token, "a")).toMatchObject({ outcome: "verified" });
-  expect(isHit(token, "a")).toBe(true);
-  expect(isHit(token, "b")).toBe(false);
-  expect(isHit(token)).toBe(false);
+  const verified = await verifier.verify(token, own);
+  expect(verified).toMatchObject({ outcome: "verified", keyId: signer.kid });
+  expect(verifier.verify(token, own)).toEqual(verified);
+  expect(asked).toBe(1);
 });
 
-it("forgets after 60 seconds", async () => {
+it("G-16 refuses a remembered token that comes with another certificate's key, or with none", async () => {
   const token = await mint();
-  await verifier.verify(token, undefined);
-  now += 59_999;
+  await verifier.verify(token, own);
+  for (const other of ["x".repeat(43), undefined])
+    expect(await verifier.verify(token, other)).toMatchObject({ outcome: "rejected", fault: "binding" });
   expect(isHit(token)).toBe(true);
-  now += 1;
-  expect(isHit(token)).toBe(false);
 });
 
-it("checks expiry at every hit", async () => {
-  const token = await mint({ lifeMs: 10_000 });
-  await verifier.verify(token, undefined);
-  now += 15_000;
-  expect(await verifier.verify(token, undefined)).toMatchObject({ outcome: "rejected", fault: "expired" });
+describe("a clock that steps", () => {
+  it("forgets after 60 seconds", async () => {
+    const token = await mint();
+    await verifier.verify(token, own);
+    now += 59_999;
+    expect(isHit(token)).toBe(true);
+    now += 1;
+    expect(isHit(token)).toBe(false);
+  });
+
+  it("makes nothing last longer when it is put back, and forgets nothing else when it is right again", async () => {
+    const token = await mint();
+    now += 30_000;
+    await verifier.verify(token, own);
+    now -= 20_000;
+    expect(isHit(token)).toBe(false);
+    expect(await verifier.verify(token, own)).toMatchObject({ outcome: "verified" });
+    now -= 3_600_000;
+    expect(await verifier.verify(token, own)).toMatchObject({ outcome: "rejected", fault: "claims" });
+    now = start + 30_000;
+    expect(await verifier.verify(token, own)).toMatchObject({ outcome: "verified" });
+  });
+
+  it("refuses what has expired meanwhile, and what it finds expired after a step forward", async () => {
+    const token = await mint({ lifeMs: 10_000 });
+    await verifier.verify(token, own);
+    now += 15_000;
+    expect(await verifier.verify(token, own)).toMatchObject({ outcome: "rejected", fault: "expired" });
+    now += 86_400_000;
+    expect(await verifier.verify(token, own)).toMatchObject({ outcome: "rejected", fault: "expired" });
+  });
 });
 
 it("remembers no failure", async () => {
   const token = await mint();
   const key = trusted;
   trusted = { find: () => undefined };
-  expect(await verifier.verify(token, undefined)).toEqual({ outcome: "not_ours" });
+  expect(await verifier.verify(token, own)).toEqual({ outcome: "not_ours" });
   trusted = key;
-  expect(await verifier.verify(token, undefined)).toMatchObject({ outcome: "verified" });
+  expect(await verifier.verify(token, own)).toMatchObject({ outcome: "verified" });
 });
 
 it("forgets everything when the epoch is bumped, also what was being verified", async () => {
   const token = await mint();
-  const pending = verifier.verify(token, undefined);
+  const pending = verifier.verify(token, own);
   verifier.bumpEpoch();
   await pending;
-  expect(isHit(token)).toBe(false);
+  expect([isHit(token), verifier.size]).toEqual([false, 0]);
 });
 
-it("forgets the oldest when it is full", async () => {
-  const tokens = await Promise.all(["a", "b", "c"].map((letter) => mint({ tokenId: letter.repeat(43) })));
-  for (const token of tokens) await verifier.verify(token, undefined);
-  expect(tokens.map((token) => isHit(token))).toEqual([false, true, true]);
+it("forgets the oldest when it is full, and what is past when it learns of another", async () => {
+  const tokens = await Promise.all(["a", "b", "c", "d"].map((letter) => mint({ tokenId: letter.repeat(43) })));
+  for (const token of tokens.slice(0, 3)) await verifier.verify(token, own);
+  expect(tokens.map(isHit)).toEqual([false, true, true, false]);
+  now += 60_000;
+  await verifier.verify(tokens[3] ?? "", own);
+  expect(verifier.size).toBe(1);
+});
+
+it("does not take one token for another that differs in a single character", async () => {
+  const token = await mint();
+  await verifier.verify(token, own);
+  const [header, payload, signature] = token.split(".");
+  for (const text of [`${header}.${payload}.`, `${header}.${payload}A.${signature}`, `${token} `, token.slice(1)])
+    expect(verifier.recall(text, own)).toBeUndefined();
 });

@@ -1,22 +1,23 @@
+import { hash } from "node:crypto";
 import type { KeySet } from "./key-set.ts";
 import { hasExpired } from "./read-claims.ts";
-import type { PresenterProof } from "./token-binding.ts";
+import { isBoundTo } from "./token-binding.ts";
 import type { ClaimsByKind } from "./token-claims.ts";
 import type { TokenKind } from "./token-kind.ts";
-import { type TokenVerification, verifyToken } from "./verify-token.ts";
+import { MAX_TOKEN_LENGTH, type TokenVerification, verifyToken } from "./verify-token.ts";
 
 const MAX_CACHE_MS = 60_000;
 
+/** As little as can be: there may be very many. */
 interface Entry<C> {
-  readonly verification: TokenVerification<C>;
-  readonly proof: PresenterProof;
-  readonly expiresAtMs: number;
-  readonly cachedUntilMs: number;
+  readonly claims: C;
+  readonly keyId: string;
+  readonly verifiedAtMs: number;
 }
 
 /**
- * Verifies tokens of one kind and remembers the good ones for at most 60 seconds, each with the key of the certificate that it came
- * with: the same token from another certificate is verified anew. Expiry is checked at every call; revocation is the caller's matter.
+ * Verifies tokens of one kind and remembers the good ones for at most 60 seconds, by hash. Expiry, and that the token is bound to
+ * the certificate that it came with, are checked at every call; revocation is the caller's matter.
  */
 export class TokenVerifier<K extends TokenKind> {
   readonly #kind: K;
@@ -25,6 +26,7 @@ export class TokenVerifier<K extends TokenKind> {
   readonly #keys: KeySet;
   readonly #clock: () => number;
   readonly #maxEntries: number;
+  /** In the order in which they were verified. */
   #entries = new Map<string, Entry<ClaimsByKind[K]>>();
 
   constructor(options: {
@@ -34,7 +36,7 @@ export class TokenVerifier<K extends TokenKind> {
     readonly audience?: string | undefined;
     readonly keys: KeySet;
     readonly clock: () => number;
-    /** The oldest is forgotten when there are more; default 20,000. */
+    /** The oldest is forgotten when there are more; default 60,000, about 35 MB. */
     readonly maxEntries?: number;
   }) {
     this.#kind = options.kind;
@@ -42,7 +44,7 @@ export class TokenVerifier<K extends TokenKind> {
     this.#audience = options.audience;
     this.#keys = options.keys;
     this.#clock = options.clock;
-    this.#maxEntries = options.maxEntries ?? 20_000;
+    this.#maxEntries = options.maxEntries ?? 60_000;
   }
 
   /**
@@ -54,20 +56,27 @@ export class TokenVerifier<K extends TokenKind> {
     keyThumbprint: string | undefined,
     certificateSha256?: string,
   ): TokenVerification<ClaimsByKind[K]> | Promise<TokenVerification<ClaimsByKind[K]>> {
-    const entry = this.#entries.get(token);
-    if (
-      entry !== undefined &&
-      entry.proof.keyThumbprint === keyThumbprint &&
-      entry.proof.certificateSha256 === certificateSha256
-    ) {
-      const now = this.#clock();
-      if (hasExpired(entry.expiresAtMs, now)) {
-        this.#entries.delete(token);
-        return { outcome: "rejected", fault: "expired", detail: "expired" };
-      }
-      if (now < entry.cachedUntilMs) return entry.verification;
-    }
-    return this.#verifyAndRemember(token, { keyThumbprint, certificateSha256 });
+    return (
+      this.recall(token, keyThumbprint, certificateSha256) ??
+      this.#verifyAndRemember(token, { keyThumbprint, certificateSha256 })
+    );
+  }
+
+  /** What `verify` would answer at once; undefined for a token that has to be verified. */
+  recall(
+    token: string,
+    keyThumbprint: string | undefined,
+    certificateSha256?: string,
+  ): TokenVerification<ClaimsByKind[K]> | undefined {
+    if (this.#entries.size === 0 || token.length > MAX_TOKEN_LENGTH) return undefined;
+    const entry = this.#entries.get(hashOf(token));
+    if (entry === undefined) return undefined;
+    const now = this.#clock();
+    // a clock that was put back makes nothing last longer
+    if (now < entry.verifiedAtMs || now >= entry.verifiedAtMs + MAX_CACHE_MS) return undefined;
+    const { claims, keyId } = entry;
+    if (hasExpired(claims.expiresAtMs, now)) return { outcome: "rejected", fault: "expired", detail: "expired" };
+    return isBoundTo(claims, { keyThumbprint, certificateSha256 }) ? { outcome: "verified", claims, keyId } : undefined;
   }
 
   /** Forgets every verified token: call it when a key or a certificate stops being trusted. */
@@ -75,7 +84,15 @@ export class TokenVerifier<K extends TokenKind> {
     this.#entries = new Map();
   }
 
-  async #verifyAndRemember(token: string, proof: PresenterProof): Promise<TokenVerification<ClaimsByKind[K]>> {
+  /** How many tokens are remembered. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  async #verifyAndRemember(
+    token: string,
+    proof: { readonly keyThumbprint: string | undefined; readonly certificateSha256: string | undefined },
+  ): Promise<TokenVerification<ClaimsByKind[K]>> {
     const entries = this.#entries; // a verification that began in one epoch is not remembered in the next
     const now = this.#clock();
     const verification = await verifyToken(this.#kind, token, {
@@ -86,13 +103,18 @@ export class TokenVerifier<K extends TokenKind> {
       ...proof,
     });
     if (verification.outcome !== "verified") return verification;
-    const { expiresAtMs } = verification.claims;
-    entries.delete(token);
-    entries.set(token, { verification, proof, expiresAtMs, cachedUntilMs: now + MAX_CACHE_MS });
-    if (entries.size > this.#maxEntries) {
-      const oldest = entries.keys().next();
-      if (!oldest.done) entries.delete(oldest.value);
+    const key = hashOf(token);
+    entries.delete(key);
+    entries.set(key, { claims: verification.claims, keyId: verification.keyId, verifiedAtMs: now });
+    for (const [oldest, { verifiedAtMs }] of entries) {
+      const isPast = now >= verifiedAtMs + MAX_CACHE_MS || now < verifiedAtMs;
+      if (!isPast && entries.size <= this.#maxEntries) break;
+      entries.delete(oldest);
     }
     return verification;
   }
+}
+
+function hashOf(token: string): string {
+  return hash("sha256", token, "latin1");
 }

@@ -42,7 +42,9 @@ export class TrustState implements KeySet {
   }
   /** Whether the stream has been heard within the last 10 s. */
   isCurrent(): boolean {
-    return this.#clock() - this.#heardAt <= trustStaleMs;
+    const now = this.#clock();
+    if (now < this.#heardAt) this.#heardAt = now; // a clock that was put back makes nothing last longer than the 10 s
+    return now - this.#heardAt <= trustStaleMs;
   }
 
   isTokenRevoked(tokenId: string): boolean {
@@ -59,7 +61,7 @@ export class TrustState implements KeySet {
   isIncarnationRevoked(sandboxId: string, incarnation: bigint): boolean {
     return (
       this.#has(RevocationKind.SANDBOX, sandboxId) ||
-      this.#has(RevocationKind.INCARNATION, `${sandboxId}/${incarnation}`)
+      this.#revoked.get(RevocationKind.INCARNATION)?.has(`${sandboxId}/${incarnation}`) === true
     );
   }
   /** Whether everything that a signing key has signed is revoked. */

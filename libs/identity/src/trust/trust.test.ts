@@ -59,6 +59,17 @@ describe("TrustState", () => {
     expect(state.isCurrent()).toBe(true);
   });
 
+  it("lasts no longer for a clock that is put back", () => {
+    const { state, set } = start();
+    state.apply(snapshot(1));
+    set(400_000);
+    expect(state.isCurrent()).toBe(true);
+    set(410_000);
+    expect(state.isCurrent()).toBe(true);
+    set(410_001);
+    expect(state.isCurrent()).toBe(false);
+  });
+
   it("replaces everything at a snapshot", () => {
     const { state } = start();
     state.apply(revoked(1, RevocationKind.TOKEN, "a"));

@@ -16,8 +16,10 @@ export interface IncomingCall {
 /** The pipeline's own view of a call: what steps see, and how the transport ends it. */
 export class PipelineCall implements Call {
   readonly #incoming: IncomingCall;
-  readonly #values = new Map<CallKey<unknown>, unknown>();
-  readonly #laterChecks: ((message: Message) => void)[] = [];
+  /** A handful of keys: faster to look through than a map is to make. */
+  readonly #keys: CallKey<unknown>[] = [];
+  readonly #values: unknown[] = [];
+  #laterChecks: ((message: Message) => void)[] | undefined;
   #request: Message | undefined;
   #controller: AbortController | undefined;
   #ended: ServiceError | undefined;
@@ -66,7 +68,8 @@ export class PipelineCall implements Call {
   }
 
   find<T>(key: CallKey<T>): T | undefined {
-    return this.#values.get(key) as T | undefined; // set() stores what the key's type says
+    const index = this.#keys.indexOf(key);
+    return index < 0 ? undefined : (this.#values[index] as T | undefined); // set() stores what the key's type says
   }
   get<T>(key: CallKey<T>): T {
     const value = this.find(key);
@@ -74,14 +77,19 @@ export class PipelineCall implements Call {
     return value;
   }
   set<T>(key: CallKey<T>, value: T): void {
-    this.#values.set(key, value);
+    const index = this.#keys.indexOf(key);
+    if (index >= 0) this.#values[index] = value;
+    else {
+      this.#keys.push(key);
+      this.#values.push(value);
+    }
   }
 
   checkLaterMessages(check: (message: Message) => void): void {
-    this.#laterChecks.push(check);
+    this.#laterChecks = [...(this.#laterChecks ?? []), check];
   }
   checkLaterMessage(message: Message): void {
-    for (const check of this.#laterChecks) check(message);
+    for (const check of this.#laterChecks ?? []) check(message);
   }
 
   onDone(cleanup: () => void): void {

@@ -140,8 +140,7 @@ export class Pipeline {
     };
   }
 
-  async #admit(route: Route, call: PipelineCall): Promise<void> {
-    if (route.open) return;
+  async #admit(call: PipelineCall): Promise<void> {
     for (const step of this.#steps) {
       const pending = step(call);
       if (pending !== undefined) await pending; // most steps answer at once; awaiting those too costs a tick each
@@ -152,7 +151,7 @@ export class Pipeline {
     try {
       const message = parse(route.method, request);
       call.setRequest(message);
-      await this.#admit(route, call);
+      if (!route.open) await this.#admit(call);
       finish(undefined, encode(route.method, await route.handler(message, call)));
     } catch (thrown) {
       finish(toServiceError(thrown, call.id), nothing);
@@ -169,7 +168,7 @@ export class Pipeline {
     try {
       const message = parse(route.method, request);
       call.setRequest(message);
-      await this.#admit(route, call);
+      if (!route.open) await this.#admit(call);
       await pump(route, route.handler(message, call) as AsyncIterable<unknown>, sink, call);
       finish(undefined, nothing);
     } catch (thrown) {
@@ -214,7 +213,7 @@ export class Pipeline {
     // A stream without a message is judged as one with an empty message: it names nothing and so reaches nothing.
     const message = first.done === true ? create(route.method.input) : parse(route.method, first.value);
     call.setRequest(message);
-    await this.#admit(route, call);
+    if (!route.open) await this.#admit(call);
     return (async function* () {
       try {
         if (first.done === true) return;
@@ -256,6 +255,7 @@ async function pump(
 function parse(method: DescMethod, bytes: Uint8Array): Message {
   if (bytes.byteLength > maxMessageBytes)
     throw new ServiceError("REQUEST_TOO_LARGE", "the message is too large", { limit_bytes: String(maxMessageBytes) });
+  if (bytes.byteLength === 0) return create(method.input);
   try {
     return fromBinary(method.input, bytes);
   } catch (cause) {

@@ -1,0 +1,121 @@
+import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { createKeySet, createTokenSigner, formatJwks, mintToken, TokenVerifier } from "@sandgate/identity";
+import { type Benchmark, medianOf } from "./benchmark.ts";
+
+const trustDomain = "sandgate.bench";
+const tokensPerRound = 2_000;
+const hitsPerRound = 200_000;
+const shownTokens = 100_000;
+const inFlight = 64;
+
+/** What a session token costs: to sign, to verify, to recognize again, and to remember. */
+export const benchmark: Benchmark = {
+  defaultRounds: 9,
+  async run({ rounds, onProgress }) {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    const signer = createTokenSigner(privateKey);
+    const thumbprint = "k".repeat(43);
+    const now = Date.now();
+    const mint = (): Promise<string> =>
+      mintToken({
+        signer,
+        trustDomain,
+        claims: {
+          kind: "session",
+          tokenId: randomUUID(),
+          sandboxId: "sbx-aaaaaaaaaaaaaaaaaaaa",
+          organizationId: randomUUID(),
+          incarnation: 1n,
+          keyThumbprint: thumbprint,
+          issuedAtMs: now,
+          expiresAtMs: now + 900_000,
+        },
+      });
+    const createVerifier = () =>
+      new TokenVerifier({
+        kind: "session",
+        trustDomain,
+        keys: createKeySet(formatJwks([publicKey])),
+        clock: () => now,
+      });
+
+    const us = { sign: [] as number[], verify: [] as number[], hit: [] as number[] };
+    for (let round = 0; round <= rounds; round++) {
+      const verifier = createVerifier();
+      const tokens: string[] = [];
+      const sign = await cpuUs(tokensPerRound, async () => void tokens.push(await mint()));
+      let next = 0;
+      const verify = await cpuUs(tokensPerRound, async () => {
+        const { outcome } = await verifier.verify(tokens[next++] ?? "", thumbprint);
+        if (outcome !== "verified") throw new Error("a good token was not verified");
+      });
+      const before = process.cpuUsage();
+      for (let hit = 0; hit < hitsPerRound; hit++)
+        if (verifier.recall(tokens[hit % tokens.length] ?? "", thumbprint) === undefined)
+          throw new Error("a verified token was not remembered");
+      const hit = usSince(before) / hitsPerRound;
+      if (round === 0) continue; // what is compiled while it runs is not what runs later
+      us.sign.push(sign);
+      us.verify.push(verify);
+      us.hit.push(hit);
+      onProgress(
+        `round ${round}/${rounds}, us: sign ${sign.toFixed(0)}  verify ${verify.toFixed(0)}  hit ${hit.toFixed(2)}`,
+      );
+    }
+
+    onProgress(`showing ${shownTokens} tokens`);
+    const cache = createVerifier();
+    const empty = heapBytes();
+    await cpuUs(shownTokens, async () => void (await cache.verify(await mint(), thumbprint)));
+    const heldMb = (heapBytes() - empty) / 1e6;
+
+    return {
+      title: "A session token",
+      method:
+        `CPU time, all threads included: ${rounds} rounds of ${tokensPerRound} tokens signed from claims and verified, and of ${hitsPerRound} times a token ` +
+        `that was verified before, by its hash. Memory: what the heap has grown by after ${shownTokens} good tokens, all different, of which the last ${cache.size} are remembered.`,
+      columns: ["CPU each", "per core-second"],
+      rows: (
+        [
+          ["sign, as Auth does", us.sign],
+          ["verify", us.verify],
+          ["recognize again", us.hit],
+        ] as const
+      ).map(([name, values]) => ({
+        name,
+        cells: [`${medianOf(values).toFixed(2)} us`, (1e6 / medianOf(values)).toFixed(0)],
+      })),
+      limits: [
+        { name: "signing, us (5,000 a core-second)", measured: medianOf(us.sign), limit: 200 },
+        { name: "recognizing a verified token, us", measured: medianOf(us.hit), limit: 5 },
+        { name: `memory after ${shownTokens} tokens, MB`, measured: heldMb, limit: 40 },
+      ],
+    };
+  },
+};
+
+/** CPU time of one call among many that run at once. */
+async function cpuUs(count: number, once: () => Promise<void>): Promise<number> {
+  const before = process.cpuUsage();
+  let left = count;
+  const work = async (): Promise<void> => {
+    while (left-- > 0) await once();
+  };
+  await Promise.all(Array.from({ length: inFlight }, work));
+  return usSince(before) / count;
+}
+
+function usSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
+
+function heapBytes(): number {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect !== "function") throw new TypeError("this Node cannot be told to collect garbage");
+  collect();
+  return process.memoryUsage().heapUsed;
+}
