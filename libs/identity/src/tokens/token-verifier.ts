@@ -116,5 +116,5 @@ export class TokenVerifier<K extends TokenKind> {
 }
 
 function hashOf(token: string): string {
-  return hash("sha256", token, "latin1");
+  return hash("sha256", token, "binary");
 }
