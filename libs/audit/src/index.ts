@@ -4,4 +4,5 @@ export { AuditPageTokenError } from "./audit-page-token.ts";
 export type { AuditRecord } from "./audit-record.ts";
 export { AuditUnavailableError } from "./group-commit.ts";
 export type { AuditSqlClient } from "./sql-client.ts";
+export { isAuditHead, toVerificationOutcome } from "./verification-outcome.ts";
 export type { AuditHead, AuditVerification } from "./verify-audit-log.ts";

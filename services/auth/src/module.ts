@@ -41,6 +41,7 @@ import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
 import { revokeSandboxSessions } from "./handlers/revoke-sandbox-sessions.ts";
 import { revokeSigningKey } from "./handlers/revoke-signing-key.ts";
 import { rotateSigningKeys } from "./handlers/rotate-signing-keys.ts";
+import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchTrust } from "./handlers/watch-trust.ts";
 import type { SigningKeyRing } from "./keys/signing-keys.ts";
 import type { AuthStore } from "./store/auth-store.ts";
@@ -168,6 +169,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     createUserToken: createUserToken({ keys, audit, trustDomain, clock, newTokenId }),
     getPrincipal: getPrincipal({ store }),
     listAuditEvents: listAuditEvents({ audit }),
+    verifyAuditLog: verifyAuditLog({ audit }),
     listSigningKeys: listSigningKeys({ keys, clock }),
     rotateSigningKeys: rotateSigningKeys({ keys, feed, clock }),
     revokeSigningKey: revokeSigningKey({ keys, feed, clock }),

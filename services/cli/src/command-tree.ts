@@ -1,6 +1,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import type { CommandContext } from "./command-context.ts";
 import type { AuditOptions } from "./commands/audit.ts";
+import type { VerifyAuditOptions } from "./commands/audit-verify.ts";
 import type { CreateOptions } from "./commands/create.ts";
 import type { DecisionsOptions } from "./commands/decisions.ts";
 import type { DownOptions } from "./commands/down.ts";
@@ -247,7 +248,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
   command(program, "token")
     .summary("print an access token of yours (15 minutes at most), for grpcurl and the like")
     .action(action<[], unknown>(runner, async (context) => (await import("./commands/token.ts")).printToken(context)));
-  command(program, "audit")
+  const audit = command(program, "audit")
     .summary("list the audit logs, oldest first")
     .option("--sandbox <sandbox>", "only events about this sandbox (name or id)")
     .option("--action <action>", "only events with this action, such as call.denied")
@@ -256,6 +257,19 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[], AuditOptions>(runner, async (context, _, options) =>
         (await import("./commands/audit.ts")).printAudit(context, options),
+      ),
+    );
+  command(audit, "verify")
+    .summary(
+      "check every audit log against its chain of hashes; exits with 1 and names the first record that was changed or removed",
+    )
+    .option(
+      "--since <file>",
+      "what an earlier check printed with --json, kept elsewhere: finds out logs that were rewritten whole",
+    )
+    .action(
+      action<[], VerifyAuditOptions>(runner, async (context, _, options) =>
+        (await import("./commands/audit-verify.ts")).verifyAudit(context, options),
       ),
     );
   const keys = program.command("keys").description("What tokens are signed with.").helpCommand(false);

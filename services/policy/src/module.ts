@@ -17,6 +17,7 @@ import { permitTokenExchange } from "./handlers/permit-token-exchange.ts";
 import { reportDecisions } from "./handlers/report-decisions.ts";
 import { reportPolicyStatus } from "./handlers/report-policy-status.ts";
 import { setPolicy } from "./handlers/set-policy.ts";
+import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchDecisions } from "./handlers/watch-decisions.ts";
 import { watchEnforcement } from "./handlers/watch-enforcement.ts";
 import { watchPolicies } from "./handlers/watch-policies.ts";
@@ -98,6 +99,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
         listDecisions: listDecisions({ store }),
         watchDecisions: watchDecisions({ store, feed }),
         listAuditEvents: listAuditEvents({ audit }),
+        verifyAuditLog: verifyAuditLog({ audit }),
       }),
     ],
     async start() {

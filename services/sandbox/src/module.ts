@@ -24,6 +24,7 @@ import { pushSandboxLogs } from "./handlers/push-sandbox-logs.ts";
 import { readSandboxLogs } from "./handlers/read-sandbox-logs.ts";
 import { relayExec } from "./handlers/relay-exec.ts";
 import { reportProcessExit } from "./handlers/report-process-exit.ts";
+import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchSandbox } from "./handlers/watch-sandbox.ts";
 import type { ControlSockets } from "./reconciler/actions.ts";
 import { EnforcementView } from "./reconciler/enforcement-view.ts";
@@ -42,7 +43,7 @@ export interface SandboxModuleDeps {
   /** Where that database is, for the connection that notifications come on. */
   readonly connection: ConnectionSettings;
   /** In the schema `sandbox`. */
-  readonly audit: Pick<AuditLog, "list">;
+  readonly audit: Pick<AuditLog, "list" | "verify">;
   readonly auth: Pick<
     Client<typeof AuthService>,
     "registerSandbox" | "retireSandbox" | "endIncarnation" | "createBootstrapCredential"
@@ -148,6 +149,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         pushSandboxLogs: pushSandboxLogs({ store }),
         reportProcessExit: reportProcessExit({ store, reconciler, clock }),
         listAuditEvents: listAuditEvents({ audit }),
+        verifyAuditLog: verifyAuditLog({ audit }),
         getIsolation: getIsolation({ driver }),
       }),
     ],
