@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
 import { createFakeControlPlane, type FakeControlPlane, type FakeSession } from "@sandgate/testing";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { DriverExit, SandboxDriver, SandboxStart } from "./sandbox-driver.ts";
 
 /** A driver whose process a test can kill. */
@@ -11,14 +11,16 @@ export interface DriverUnderTest {
   readonly driver: SandboxDriver;
   /** Makes a control plane's certificate the one that supervisors trust from now on. */
   trust(plane: FakeControlPlane): Promise<void>;
-  /** Kills the driver's process with SIGKILL and starts another one on the same state. */
-  crash(): Promise<void>;
+  /** Kills the driver's process with SIGKILL and starts another one on the same state. `meanwhile` happens while there is none. */
+  crash(meanwhile?: () => void): Promise<void>;
   /** Everything of a sandbox that is on the machine: processes, mounts, directories. */
   tracesOf(sandboxId: string): Promise<readonly string[]>;
   /** Kills the supervisor's process with SIGKILL. */
   killSupervisor(sandboxId: string): void;
   /** Kills what waits outside of the sandbox for its end, with SIGKILL; undefined where a driver has no such process. */
   readonly killKeeper?: (sandboxId: string) => void;
+  /** Starts a process in the sandbox that does not end with its supervisor, as one that was being started when that died. */
+  leaveOrphan(sandboxId: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -157,6 +159,25 @@ export function describeSandboxDriver(name: string, setUp: () => Promise<DriverU
       expect(await exit).toMatchObject({ sandboxId: id, incarnation: 1n });
       expect(await listed(id)).toMatchObject({ running: false, incarnation: 1n });
       expect((await subject.tracesOf(id)).filter((trace) => trace.startsWith("process"))).toEqual([]);
+    });
+
+    it("ends what was just being started when the supervisor died, and outlived it", async () => {
+      const { id } = await run();
+      await subject.leaveOrphan(id);
+      const exit = nextExit();
+      subject.killSupervisor(id);
+      expect(await exit).toMatchObject({ sandboxId: id, incarnation: 1n });
+      expect((await subject.tracesOf(id)).filter((trace) => trace.startsWith("process"))).toEqual([]);
+    });
+
+    it("ends it also where the driver was dead when the supervisor died", async () => {
+      const { id } = await run();
+      await subject.leaveOrphan(id);
+      await subject.crash(() => subject.killSupervisor(id));
+      await vi.waitFor(async () => {
+        expect(await listed(id)).toEqual({ sandboxId: id, running: false, incarnation: 1n });
+        expect((await subject.tracesOf(id)).filter((trace) => trace.startsWith("process"))).toEqual([]);
+      }, 10_000);
     });
 
     it("survives a kill -9 of the driver: the sandbox lives, is found, watched and removed", async () => {

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { chmod, chown, copyFile, link, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { type BuiltSupervisor, buildSupervisor, type FakeControlPlane } from "@sandgate/testing";
 import { build } from "esbuild";
 import { expect } from "vitest";
@@ -89,8 +90,9 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
       ({ serviceCa, serverName } = plane);
       await open();
     },
-    crash: async () => {
+    crash: async (meanwhile) => {
       await running.kill();
+      meanwhile?.();
       running = startHost({ node, host, account });
       await open();
     },
@@ -104,6 +106,19 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
     },
     killKeeper: (sandboxId) => {
       for (const { pid, keeper } of borderOf(sandboxId)) if (keeper) process.kill(pid, "SIGKILL");
+    },
+    leaveOrphan: async (sandboxId) => {
+      const init = borderOf(sandboxId).find((each) => each.init);
+      const into = ["--target", String(init?.pid), "--pid"];
+      if (process.getuid?.() !== 0) into.push("--user", "--preserve-credentials");
+      // its parent ends at once: from then on it is a child of the sandbox's init
+      await promisify(execFile)("nsenter", [
+        ...into,
+        "--",
+        "sh",
+        "-c",
+        `sh -c "sleep 1000; :" ${sandboxId} >/dev/null 2>&1 &`,
+      ]);
     },
     close: async () => {
       await running.kill();
@@ -207,12 +222,13 @@ function processesOf(sandboxId: string): readonly SandboxProcess[] {
   });
 }
 
-function borderOf(sandboxId: string): readonly { pid: number; keeper: boolean; supervisor: boolean }[] {
+function borderOf(sandboxId: string): readonly { pid: number; keeper: boolean; init: boolean; supervisor: boolean }[] {
   const processes = processesOf(sandboxId);
   const init = processes.find(({ pids }) => pids.length === 2 && pids[1] === "1");
   return processes.map(({ pid, parent, pids, text }) => ({
     pid,
     keeper: pids.length === 1 && text.includes("bwrap"),
+    init: pid === init?.pid,
     supervisor: parent === init?.pid && text.includes("supervisor.mjs"),
   }));
 }

@@ -440,7 +440,8 @@ export class LocalDriver implements SandboxDriver {
 
   #lookForEnds(): void {
     for (const process of this.#watched.values()) {
-      if (isAlive(process)) continue;
+      const hasEnded = !isAlive(process) || (process.role === "init" && findSupervisor(process) === undefined);
+      if (!hasEnded) continue;
       this.#watched.delete(process.pid);
       void this.#tell({ sandboxId: process.sandboxId, incarnation: process.incarnation });
     }
@@ -450,6 +451,9 @@ export class LocalDriver implements SandboxDriver {
     const { sandboxId, incarnation } = exit;
     // The keeper ends a moment before the last process of the sandbox; where somebody killed the keeper alone, the sandbox goes on.
     const rest = this.#find(sandboxId).filter((each) => each.incarnation === incarnation);
+    // A process that was just being started when the supervisor died is not yet bound to its end, and would keep the init alive.
+    for (const each of rest)
+      if (each.role === "init" && findSupervisor(each) === undefined) signal(each.pid, "SIGKILL");
     await this.#waitForEnd(rest, 2_000);
     const survivor = rest.find(isAlive);
     if (survivor !== undefined) this.#watched.set(survivor.pid, survivor);

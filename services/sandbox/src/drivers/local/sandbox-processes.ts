@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { inside } from "./outer-sandbox.ts";
 
 /** A process at the border of a sandbox: outside of what anything in the sandbox can make. */
 export interface BorderProcess {
@@ -43,10 +44,16 @@ export function isAlive(process: Pick<BorderProcess, "pid" | "startTicks">): boo
   return readStartTicks(String(process.pid)) === process.startTicks;
 }
 
-/** The supervisor below a sandbox's init; undefined when it is not there. */
+/**
+ * The supervisor below a sandbox's init; undefined when it is not there. Orphans may be there as well, with arguments that a workload
+ * chose, but behind the names of programs of ours.
+ */
 export function findSupervisor(init: BorderProcess): number | undefined {
   const children = read(`/proc/${init.pid}/task/${init.pid}/children`)?.trim().split(" ") ?? [];
-  return children.map(Number).find((pid) => pid > 0 && (read(`/proc/${pid}/cmdline`) ?? "").includes("supervisor.mjs"));
+  return children.map(Number).find((pid) => {
+    const [program, ...args] = (pid > 0 && read(`/proc/${pid}/cmdline`)?.split("\0")) || [];
+    return program === inside.runtime && args.includes(inside.supervisor);
+  });
 }
 
 function findLabel(pid: string, driverKey: string): Pick<BorderProcess, "sandboxId" | "incarnation"> | undefined {
