@@ -26,6 +26,10 @@ export class ControlPlane {
   up = true;
   /** While false, Auth is silent. */
   heartbeats = true;
+  /** While false, Policy hangs: it takes calls and says nothing. */
+  policyAnswers = true;
+  /** How often its stream was opened. */
+  policyStreams = 0;
   readonly #key = generateKeyPairSync("ec", { namedCurve: "P-256" });
   readonly #trust = new Feed<WatchTrustResponse>();
   readonly #policies = new Feed<WatchPoliciesResponse>();
@@ -198,13 +202,23 @@ export class ControlPlane {
 
   async *#watchPolicies(after: bigint, signal: AbortSignal | undefined): AsyncGenerator<WatchPoliciesResponse> {
     this.#requireUp();
+    this.policyStreams++;
+    const heartbeat = () => create(WatchPoliciesResponseSchema, { version: this.#version });
     if (after === 0n)
       yield create(WatchPoliciesResponseSchema, {
         version: this.#version,
         snapshot: true,
         upserted: [...this.#stored].map(([sandboxId, entry]) => ({ sandboxId, ...entry })),
       });
-    yield* this.#policies.read(signal);
+    else if (this.policyAnswers) yield heartbeat();
+    const timer = setInterval(() => {
+      if (this.policyAnswers) this.#policies.push(heartbeat());
+    }, 1000);
+    try {
+      yield* this.#policies.read(signal);
+    } finally {
+      clearInterval(timer);
+    }
   }
 }
 

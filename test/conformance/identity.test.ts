@@ -1,8 +1,10 @@
 import { createSign, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { RevocationKind } from "@sandgate/api/auth";
+import { Verdict } from "@sandgate/api/policy";
 import { createWorkloadSigner, mintWorkloadToken } from "@sandgate/identity";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { trustDomain } from "./control-plane.ts";
+import { echoRequest } from "./origin-server.ts";
 import { type BenchSandbox, basic, ProxyBench, p0 } from "./proxy-bench.ts";
 import { expectReply, expectVerdict } from "./verdict.ts";
 
@@ -304,6 +306,44 @@ describe("revocation and outage", () => {
     await bench.addSandbox("sbx-hhhhhhhhhhhhhhhhhhhh");
     bench.clockSkewMs = 0;
   });
+
+  it.each([
+    ["Auth", "trust_unavailable", (answers: boolean) => (bench.control.heartbeats = answers)],
+    [
+      "Policy, which takes calls and says nothing,",
+      "policy_unavailable",
+      (answers: boolean) => (bench.control.policyAnswers = answers),
+    ],
+  ] as const)(
+    "I23: what is open is cut when %s has not been heard for ten seconds",
+    async (_, reason, setAnswering) => {
+      bench.control.revoke(RevocationKind.TOKEN, "some-other-token"); // both are heard by today's clock
+      const sandbox = await bench.addSandbox(`sbx-${reason.slice(0, 5).padEnd(20, "d")}`);
+      bench.plain.behaviour = () => undefined;
+      const open = await bench.connect(sandbox);
+      open.send(request(basic(sandbox)));
+      await expect.poll(() => bench.plain.received.length).toBe(1);
+      setAnswering(false);
+      bench.clockSkewMs = 8_000; // the other one's heartbeat is at most a second old
+      const streams = bench.control.policyStreams;
+      expect(open.socket.destroyed).toBe(false);
+      await open.closed;
+      const cut = await bench.control.decision((one) => one.sandboxId === sandbox.id && one.duration !== undefined);
+      expect(cut).toMatchObject({ verdict: Verdict.ALLOWED, reason });
+      bench.forget();
+      await expectVerdict(bench, sandbox, request(basic(sandbox)), `E503(${reason}) noDNS`);
+      if (reason === "policy_unavailable")
+        await expect.poll(() => bench.control.policyStreams, { timeout: 10_000 }).toBeGreaterThan(streams);
+      const waiting = await bench.connect(sandbox);
+      setAnswering(true);
+      await expect.poll(() => trustIsBack() && policyIsKnown(), { timeout: 10_000 }).toBe(true);
+      bench.clockSkewMs = 0;
+      bench.plain.behaviour = echoRequest;
+      waiting.send(request(basic(sandbox)));
+      expect((await waiting.reply()).status).toBe(200);
+      bench.forget();
+    },
+  );
 });
 
 function trustIsBack(): boolean {
@@ -315,13 +355,17 @@ function trustIsBack(): boolean {
   }
 }
 
-/** Whether the policies count; once the streams are broken, the clock is put on until they do not. */
-function policyIsGone(): boolean {
-  bench.clockSkewMs += bench.control.up ? 0 : 11_000;
+function policyIsKnown(): boolean {
   try {
     bench.checks().policies?.();
     return true;
   } catch {
     return false;
   }
+}
+
+/** Whether the policies count; once the streams are broken, the clock is put on until they do not. */
+function policyIsGone(): boolean {
+  bench.clockSkewMs += bench.control.up ? 0 : 11_000;
+  return policyIsKnown();
 }

@@ -143,6 +143,12 @@ async function untilNotServed(token: string, since: number): Promise<{ servedMs:
   return { servedMs, refusal };
 }
 
+/** What is open is cut when nothing new is served any more, and not before. */
+function expectCutBehindGrace(closedMs: number): void {
+  expect(closedMs).toBeGreaterThan(graceMs / 2);
+  expect(closedMs).toBeLessThan(graceMs + cutMs + slackMs);
+}
+
 describe("a sandbox that lives while a process of the suite is killed and started again", { timeout: 90_000 }, () => {
   it.each(programs)("works as before, and nothing that was acknowledged is lost: %s", async (name) => {
     const before = `before-${name}.example`;
@@ -175,13 +181,15 @@ describe("without news from Auth for longer than 10 s", { timeout: 90_000 }, () 
   it("nothing is accepted, and everything is again when Auth is back", async () => {
     const token = await egressToken("box");
     const revision = await policyRevision("box");
+    const tunnel = await tunnelFrom("box", token, "api.example");
     await kill("auth");
-    const killedAt = performance.now();
+    const [killedAt, killedAtMs] = [performance.now(), Date.now()];
     expect((await present("box", token)).status).toBe(200);
 
     const { servedMs, refusal } = await untilNotServed(token, killedAt);
     expect(refusal).toMatchObject({ status: 503, headers: { "x-proxy-error": "trust_unavailable" } });
     expect(servedMs).toBeLessThan(graceMs + slackMs);
+    expectCutBehindGrace((await tunnel.closed) - killedAtMs);
     await vi.waitUntil(() => performance.now() - killedAt > graceMs + slackMs, patience);
 
     const attempts = await Promise.all(
@@ -211,8 +219,9 @@ describe("without news from Auth for longer than 10 s", { timeout: 90_000 }, () 
 describe("without news from Policy", { timeout: 90_000 }, () => {
   it("the policies that are known count for the grace, then nothing is allowed, and decisions arrive late", async () => {
     const token = await egressToken("box");
+    const tunnel = await tunnelFrom("box", token, "api.example");
     await kill("policy");
-    const killedAt = performance.now();
+    const [killedAt, killedAtMs] = [performance.now(), Date.now()];
     expect((await present("box", token)).status).toBe(200);
     expect(await present("box", token, "meanwhile.example")).toMatchObject({
       status: 403,
@@ -223,6 +232,7 @@ describe("without news from Policy", { timeout: 90_000 }, () => {
     expect(refusal).toMatchObject({ status: 503, headers: { "x-proxy-error": "policy_unavailable" } });
     expect(servedMs).toBeLessThan(graceMs + slackMs);
     expect(servedMs).toBeGreaterThan(graceMs / 2);
+    expectCutBehindGrace((await tunnel.closed) - killedAtMs);
 
     await up();
     expect((await present("box", token)).status).toBe(200);

@@ -15,7 +15,7 @@ export interface Limits {
   /** Without a byte in either direction. */
   readonly idleTimeoutMs: number;
   readonly connectionsPerSandbox: number;
-  /** How long decisions go on by the policies that are known, when the Policy service cannot be heard. */
+  /** How long decisions go on by the policies that are known, when the Policy service is not heard; then what is open is cut. */
   readonly policyGraceMs: number;
   /** Tokens of one sandbox that may fail to verify within a second; more are refused unseen. */
   readonly failedTokensPerSecond: number;

@@ -32,9 +32,14 @@ const limits = z
       .max(100_000)
       .default(defaultLimits.connectionsPerSandbox)
       .describe("connections that one sandbox may have open"),
-    policy_grace_ms: milliseconds(600_000)
+    policy_grace_ms: z
+      .int()
+      .min(3_000)
+      .max(600_000)
       .default(defaultLimits.policyGraceMs)
-      .describe("how long the known policies count when the Policy service cannot be heard; then nothing is allowed"),
+      .describe(
+        "how long the known policies count when the Policy service is not heard; then nothing is allowed, and what is open is cut",
+      ),
     failed_tokens_per_second: z
       .int()
       .min(1)

@@ -61,6 +61,8 @@ export interface PolicyModule {
 }
 
 const dayMs = 24 * 60 * 60_000;
+/** The contract's second. */
+const heartbeatMs = 1_000;
 
 /** Builds the Policy service. Nothing runs before `start`. */
 export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
@@ -91,7 +93,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
         watchEnforcement: watchEnforcement({ store, feed }),
-        watchPolicies: watchPolicies({ store, feed, isReconciled: () => retirement.isReconciled() }),
+        watchPolicies: watchPolicies({ store, feed, isReconciled: () => retirement.isReconciled(), heartbeatMs }),
         reportPolicyStatus: reportPolicyStatus({ store }),
         permitTokenExchange: permitTokenExchange({ store, auth: deps.auth, recordDenial }),
         getInferenceBundle: getInferenceBundle({ store }),

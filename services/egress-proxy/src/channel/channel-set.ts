@@ -8,7 +8,8 @@ const sweepMs = 1000;
 
 /**
  * The channels of all sandboxes that have a policy. A channel whose directory is not there yet opens when it comes; one
- * whose socket was removed, with its directory or without, opens anew.
+ * whose socket was removed, with its directory or without, opens anew. While it is not known who is trusted, or what is allowed,
+ * nothing that is open stays so: a revocation could not reach it.
  */
 export class ChannelSet {
   readonly #deps: ChannelDeps;
@@ -97,6 +98,8 @@ export class ChannelSet {
   }
 
   async #sweep(): Promise<void> {
+    const outage = this.#deps.gatekeeper.findOutage();
+    if (outage !== undefined) for (const { channel } of this.#channels.values()) channel.cutAllowed(outage);
     for (const entry of [...this.#channels.values()]) {
       if (entry.state !== "open" || (await entry.channel.isReachable()) || entry.state !== "open") continue;
       entry.state = "closed";

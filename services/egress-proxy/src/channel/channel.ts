@@ -6,7 +6,7 @@ import type { DecisionReport } from "../control/decision-log.ts";
 import type { Dialer } from "../decision/dialer.ts";
 import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
 import type { PolicyTable } from "../decision/policy-table.ts";
-import { Refusal } from "../decision/refusal.ts";
+import { type CutReason, Refusal } from "../decision/refusal.ts";
 import type { Limits } from "../limits.ts";
 import { type ConnectionContext, serveConnection } from "./connection.ts";
 import { Exchange } from "./exchange.ts";
@@ -73,6 +73,11 @@ export class Channel {
   recheck(): void {
     const policy = this.#deps.policies.find(this.sandboxId)?.compiled;
     for (const exchange of [...this.#exchanges]) if (!isStillAllowed(policy, exchange)) exchange.cut("policy_changed");
+  }
+
+  /** Cuts every exchange that was allowed. */
+  cutAllowed(reason: CutReason): void {
+    for (const exchange of [...this.#exchanges]) if (exchange.destination !== undefined) exchange.cut(reason);
   }
 
   /** Stops listening, removes the socket and cuts what is open. */

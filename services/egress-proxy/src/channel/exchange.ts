@@ -2,7 +2,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Verdict } from "@sandgate/api/policy";
 import type { Authority } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
-import type { DenyReason, Refusal } from "../decision/refusal.ts";
+import type { CutReason, Refusal } from "../decision/refusal.ts";
 
 /** What an allowed exchange rests on. */
 export interface Allowance {
@@ -86,7 +86,7 @@ export class Exchange {
   }
 
   /** Cuts it: everything that waits on its signal ends, and the report says why. */
-  cut(reason: DenyReason): void {
+  cut(reason: CutReason): void {
     if (this.#abort.signal.aborted) return;
     this.#facts = { ...this.#facts, reason };
     this.#abort.abort();

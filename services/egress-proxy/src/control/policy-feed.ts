@@ -5,12 +5,12 @@ import type { ChannelSet } from "../channel/channel-set.ts";
 import type { PolicyTable } from "../decision/policy-table.ts";
 import type { StatusReporter } from "./status-reporter.ts";
 
-const firstAnswerMs = 2_000;
 const restOfSnapshotMs = 500;
 
 /**
  * Keeps the policies that are enforced true to the Policy service's stream: what comes is compiled and swapped in, tunnels
- * that it forbids are cut, and the status is reported. Goes on where it stopped when the stream is opened anew.
+ * that it forbids are cut, and the status is reported. Goes on where it stopped when the stream is opened anew; a stream on which
+ * nothing is heard for half of the grace is given up.
  */
 export class PolicyFeed {
   readonly #client: Pick<Client<typeof PolicyService>, "watchPolicies">;
@@ -23,7 +23,6 @@ export class PolicyFeed {
   readonly #enforcedAt = new Map<string, number>();
   readonly #absent = new Map<string, NodeJS.Timeout>();
   #version = 0n;
-  #connected = false;
   #heardAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: {
@@ -44,40 +43,36 @@ export class PolicyFeed {
     this.#onFault = options.onFault;
   }
 
-  /** Whether the policies are known as they are, or were until a moment ago. */
+  /** Whether the stream, which has a heartbeat every second, was heard within the grace. */
   isCurrent(): boolean {
-    return this.#connected || this.#clock() - this.#heardAt <= this.#graceMs;
+    return this.#clock() - this.#heardAt <= this.#graceMs;
   }
 
   /** Follows the stream until the signal aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     let delayMs = 50;
-    let resume = true;
     while (!signal.aborted) {
       const silence = new AbortController();
-      const timer = setTimeout(() => silence.abort(), firstAnswerMs);
-      let silent = true;
+      const restart = (): NodeJS.Timeout => setTimeout(() => silence.abort(), this.#graceMs / 2);
+      let timer = restart();
       try {
         const stream = this.#client.watchPolicies(
-          { afterVersion: resume ? this.#version : 0n },
+          { afterVersion: this.#version },
           { signal: AbortSignal.any([signal, silence.signal]) },
         );
         for await (const change of stream) {
           clearTimeout(timer);
-          silent = false;
-          this.#connected = true;
+          timer = restart();
           delayMs = 50;
           await this.#apply(change);
+          this.#heardAt = this.#clock();
         }
       } catch (fault) {
         if (!signal.aborted) this.#onFault(fault);
+      } finally {
+        clearTimeout(timer);
       }
-      clearTimeout(timer);
-      if (this.#connected) this.#heardAt = this.#clock();
-      this.#connected = false;
-      // Where nothing has changed nothing is answered, and that looks like a dead connection: a snapshot always answers.
-      resume = !(silent && silence.signal.aborted);
-      if (!signal.aborted && resume) await pause(delayMs * (0.5 + Math.random()), signal); // jittered: all proxies lose it at once
+      if (!signal.aborted) await pause(delayMs * (0.5 + Math.random()), signal); // jittered: all proxies lose it at once
       delayMs = Math.min(delayMs * 2, 100);
     }
     for (const timer of this.#absent.values()) clearTimeout(timer);

@@ -4,7 +4,7 @@ import type { HeaderFields } from "../http/header-fields.ts";
 import { claimLeaves } from "./host-claim.ts";
 import type { PolicyTable } from "./policy-table.ts";
 import { readProxyCredentials } from "./proxy-credentials.ts";
-import { Refusal } from "./refusal.ts";
+import { type Outage, Refusal } from "./refusal.ts";
 
 /** Who asks: what the token says, and the kid of the key that signed it. */
 export type EgressIdentity = EgressClaims & { readonly keyId: string };
@@ -50,6 +50,12 @@ export class Gatekeeper {
       keys: options.trust,
       clock: options.clock,
     });
+  }
+
+  /** Why nothing may pass at the moment, whether it begins now or is open already; undefined when all is known that decides. */
+  findOutage(): Outage | undefined {
+    if (!this.#trust.isCurrent()) return "trust_unavailable";
+    return this.#isPolicyCurrent() ? undefined : "policy_unavailable";
   }
 
   /** Forgets the tokens that were verified: call it when the signing keys change. */

@@ -16,6 +16,12 @@ export type DenyReason =
   | "token_expired"
   | "token_revoked";
 
+/** Why nothing may pass: what decides is not known at the moment. */
+export type Outage = "trust_unavailable" | "policy_unavailable";
+
+/** Why an exchange that was allowed is cut. */
+export type CutReason = "policy_changed" | "token_revoked" | Outage;
+
 /** Why a request that was not denied could not be served: the value of `x-proxy-error`. */
 export type ProxyFault =
   | "request_malformed"
@@ -28,8 +34,7 @@ export type ProxyFault =
   | "upstream_failed"
   | "upstream_timeout"
   | "upstream_malformed"
-  | "policy_unavailable"
-  | "trust_unavailable"
+  | Outage
   | "client_closed";
 
 /** A request that is answered by the proxy itself, and not forwarded. The connection is closed after the answer. */

@@ -30,6 +30,11 @@ describe("ChangeFeed", () => {
     expect(await reasonOf(subscription.next(AbortSignal.abort()))).toBe("AbortError");
   });
 
+  it("waits no longer than it is told", async () => {
+    const subscription = new ChangeFeed().subscribe("a");
+    expect(await reasonOf(subscription.next(never, 1))).toBe("woken");
+  });
+
   it("wakes everybody when announcements may have been lost", async () => {
     const feed = new ChangeFeed();
     const waits = ["a", "b"].map((topic) => feed.subscribe(topic).next(never));

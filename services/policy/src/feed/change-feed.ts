@@ -3,10 +3,11 @@ import { ServiceError } from "@sandgate/rpc";
 /** Tells one watcher that there is something new to read. */
 export interface ChangeSubscription {
   /**
-   * Resolves when a topic was announced since the last call, or since the subscription. Announcements that came meanwhile
-   * count as one. Rejects with the signal's reason when it aborts, and with UNAVAILABLE when the feed stops.
+   * Resolves when a topic was announced since the last call, or since the subscription, or when nothing was for `timeoutMs`; default:
+   * for ever. Announcements that came meanwhile count as one. Rejects with the signal's reason when it aborts, and with UNAVAILABLE
+   * when the feed stops.
    */
-  next(signal: AbortSignal): Promise<void>;
+  next(signal: AbortSignal, timeoutMs?: number): Promise<void>;
   /** Ends the subscription; must be called. */
   close(): void;
 }
@@ -73,15 +74,17 @@ class Subscription implements ChangeSubscription {
     this.#settle?.();
   }
 
-  async next(signal: AbortSignal): Promise<void> {
+  async next(signal: AbortSignal, timeoutMs?: number): Promise<void> {
     if (!this.#pending && !this.#stopped && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const settle = () => resolve();
       this.#settle = settle;
+      const timer = timeoutMs === undefined ? undefined : setTimeout(settle, timeoutMs);
       signal.addEventListener("abort", settle, { once: true });
       try {
         await promise;
       } finally {
+        clearTimeout(timer);
         signal.removeEventListener("abort", settle);
         this.#settle = undefined;
       }

@@ -3,6 +3,8 @@ import { TrustSnapshotSchema } from "@sandgate/api/auth";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type PolicyFixture, readerOf, reasonOf, startPolicyFixture } from "../policy-module.fixture.ts";
 
+type Response = ReturnType<PolicyFixture["policy"]["watchPolicies"]> extends AsyncIterable<infer R> ? R : never;
+
 let fixture: PolicyFixture;
 beforeEach(async () => {
   fixture = await startPolicyFixture();
@@ -22,11 +24,29 @@ async function waitUntilReconciled({ policy, database }: Pick<PolicyFixture, "po
   }
 }
 
+/** Reads a stream, and passes over its heartbeats. */
+function changesOf(stream: AsyncIterable<Response>): ReturnType<typeof readerOf<Response>> {
+  const reader = readerOf(stream);
+  let first = true;
+  return {
+    end: () => reader.end(),
+    async next() {
+      for (;;) {
+        const message = await reader.next();
+        const isHeartbeat = message.upserted.length === 0 && message.removedSandboxIds.length === 0;
+        if (isHeartbeat && !first) continue;
+        first = false;
+        return message;
+      }
+    },
+  };
+}
+
 const set = async (sandbox: string) => (await fixture.policy.setPolicy({ sandbox, policy: {} })).revision?.revision;
 
 describe("WatchPolicies", () => {
   it("begins with a snapshot, empty or not, and goes on with each change", async () => {
-    const reader = readerOf(fixture.policy.watchPolicies({}));
+    const reader = changesOf(fixture.policy.watchPolicies({}));
     expect(await reader.next()).toMatchObject({ snapshot: true, upserted: [], version: 0n });
     const sandbox = fixture.register();
     await set(sandbox);
@@ -36,7 +56,7 @@ describe("WatchPolicies", () => {
       upserted: [{ sandboxId: sandbox, revision: 1n }],
     });
     await reader.end();
-    const again = readerOf(fixture.policy.watchPolicies({}));
+    const again = changesOf(fixture.policy.watchPolicies({}));
     expect(await again.next()).toMatchObject({ snapshot: true, upserted: [{ sandboxId: sandbox, revision: 1n }] });
     await again.end();
   });
@@ -44,12 +64,12 @@ describe("WatchPolicies", () => {
   it("goes on after a version with what changed since, removals too", async () => {
     const [kept, removed, untouched] = [fixture.register(), fixture.register(), fixture.register()];
     for (const sandbox of [kept, removed, untouched]) await set(sandbox);
-    const first = readerOf(fixture.policy.watchPolicies({}));
+    const first = changesOf(fixture.policy.watchPolicies({}));
     const { version } = await first.next();
     await first.end();
     await set(kept);
     fixture.retire(removed);
-    const resumed = readerOf(fixture.policy.watchPolicies({ afterVersion: version }));
+    const resumed = changesOf(fixture.policy.watchPolicies({ afterVersion: version }));
     const upserted: string[] = [];
     const gone: string[] = [];
     while (upserted.length + gone.length < 2) {
@@ -64,30 +84,40 @@ describe("WatchPolicies", () => {
 
   it("answers a proxy at once that has missed nothing, so that it knows that it is heard", async () => {
     await set(fixture.register());
-    const first = readerOf(fixture.policy.watchPolicies({}));
+    const first = changesOf(fixture.policy.watchPolicies({}));
     const { version } = await first.next();
     await first.end();
-    const resumed = readerOf(fixture.policy.watchPolicies({ afterVersion: version }));
+    const resumed = changesOf(fixture.policy.watchPolicies({ afterVersion: version }));
     expect(await resumed.next()).toMatchObject({ version, snapshot: false, upserted: [], removedSandboxIds: [] });
     await resumed.end();
+  });
+
+  it("sends a heartbeat within two seconds where nothing changes, with the version to resume after", async () => {
+    await set(fixture.register());
+    const reader = readerOf(fixture.policy.watchPolicies({}));
+    const { version } = await reader.next();
+    const askedAt = performance.now();
+    expect(await reader.next()).toMatchObject({ version, snapshot: false, upserted: [], removedSandboxIds: [] });
+    expect(performance.now() - askedAt).toBeLessThan(2_000);
+    await reader.end();
   });
 
   it("sends a snapshot to a proxy that comes with a version of another database", async () => {
     const sandbox = fixture.register();
     await set(sandbox);
-    const reader = readerOf(fixture.policy.watchPolicies({ afterVersion: 999n }));
+    const reader = changesOf(fixture.policy.watchPolicies({ afterVersion: 999n }));
     expect(await reader.next()).toMatchObject({ snapshot: true, upserted: [{ sandboxId: sandbox }] });
     await reader.end();
   });
 
   it("refuses a negative version", async () => {
-    expect(await reasonOf(readerOf(fixture.policy.watchPolicies({ afterVersion: -1n })).next())).toBe(
+    expect(await reasonOf(changesOf(fixture.policy.watchPolicies({ afterVersion: -1n })).next())).toBe(
       "REQUEST_INVALID",
     );
   });
 
   it("shows a slow proxy the newest state of each sandbox once", async () => {
-    const reader = readerOf(fixture.policy.watchPolicies({}));
+    const reader = changesOf(fixture.policy.watchPolicies({}));
     await reader.next();
     const sandbox = fixture.register();
     for (let count = 0; count < 20; count++) await set(sandbox);
@@ -101,7 +131,7 @@ describe("WatchPolicies", () => {
     const replica = fixture.createReplica();
     await replica.module.start();
     await waitUntilReconciled(replica);
-    const reader = readerOf(replica.policy.watchPolicies({}));
+    const reader = changesOf(replica.policy.watchPolicies({}));
     await reader.next();
     const sandbox = fixture.register();
     await set(sandbox);
@@ -113,7 +143,7 @@ describe("WatchPolicies", () => {
   it("I17 removes a sandbox that the trust stream calls retired", async () => {
     const sandbox = fixture.register();
     await set(sandbox);
-    const reader = readerOf(fixture.policy.watchPolicies({}));
+    const reader = changesOf(fixture.policy.watchPolicies({}));
     await reader.next();
     fixture.retire(sandbox);
     expect(await reader.next()).toMatchObject({ upserted: [], removedSandboxIds: [sandbox] });
@@ -128,11 +158,11 @@ describe("WatchPolicies", () => {
     if (subject !== undefined) subject.alive = false;
     fixture.subjects.delete(unheard);
     const restarted = fixture.createReplica();
-    expect(await reasonOf(readerOf(restarted.policy.watchPolicies({})).next())).toBe("UNAVAILABLE");
+    expect(await reasonOf(changesOf(restarted.policy.watchPolicies({})).next())).toBe("UNAVAILABLE");
     expect(() => restarted.module.checks["sandboxes_reconciled"]?.()).toThrow();
     await restarted.module.start();
     await waitUntilReconciled(restarted);
-    const reader = readerOf(restarted.policy.watchPolicies({}));
+    const reader = changesOf(restarted.policy.watchPolicies({}));
     expect((await reader.next()).upserted.map(({ sandboxId }) => sandboxId)).toEqual([alive]);
     await reader.end();
     await restarted.module.stop();
@@ -141,7 +171,7 @@ describe("WatchPolicies", () => {
   it("goes through the register again when the trust stream begins anew", async () => {
     const sandbox = fixture.register();
     await set(sandbox);
-    const reader = readerOf(fixture.policy.watchPolicies({}));
+    const reader = changesOf(fixture.policy.watchPolicies({}));
     await reader.next();
     fixture.subjects.delete(sandbox);
     fixture.tellTrust({ case: "snapshot", value: create(TrustSnapshotSchema) });
@@ -150,7 +180,7 @@ describe("WatchPolicies", () => {
   });
 
   it("ends with UNAVAILABLE when the service stops", async () => {
-    const reader = readerOf(fixture.policy.watchPolicies({}));
+    const reader = changesOf(fixture.policy.watchPolicies({}));
     await reader.next();
     const ended = reasonOf(reader.next());
     await fixture.module.stop();

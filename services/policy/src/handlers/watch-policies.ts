@@ -7,12 +7,14 @@ import type { PolicyStore } from "../store/policy-store.ts";
 /**
  * PolicyService.WatchPolicies: the policies of all living sandboxes, then every change, to a proxy. A snapshot too large for
  * one message goes on in the next ones; each message's version is one to resume after. A slow proxy gets each sandbox's
- * newest state. Refuses with UNAVAILABLE while it is not known which sandboxes died while this service was down.
+ * newest state. Where nothing changes the store is read all the same, and a message without a change says so: a proxy knows by it
+ * that it is heard, and no change stays unseen whose notification was lost. Refuses with UNAVAILABLE while it is not known which sandboxes died while this service was down.
  */
 export function watchPolicies(deps: {
   readonly store: PolicyStore;
   readonly feed: ChangeFeed;
   readonly isReconciled: () => boolean;
+  readonly heartbeatMs: number;
 }): Handler<typeof PolicyService.method.watchPolicies> {
   return async function* (request, call) {
     if (request.afterVersion < 0n)
@@ -25,20 +27,12 @@ export function watchPolicies(deps: {
       const known = request.afterVersion <= (await deps.store.findPolicyVersion());
       let version = known ? request.afterVersion : 0n;
       let snapshot = version === 0n;
-      let first = true; // answered even where nothing has changed: the proxy then knows that it is heard
       for (;;) {
         const page = await deps.store.readPolicyChanges(version);
         version = page.version;
-        if (first || snapshot || page.upserted.length > 0 || page.removedSandboxIds.length > 0)
-          yield {
-            version,
-            snapshot,
-            upserted: [...page.upserted],
-            removedSandboxIds: [...page.removedSandboxIds],
-          };
+        yield { version, snapshot, upserted: [...page.upserted], removedSandboxIds: [...page.removedSandboxIds] };
         snapshot = false;
-        first = false;
-        if (!page.more) await changes.next(call.signal);
+        if (!page.more) await changes.next(call.signal, deps.heartbeatMs);
       }
     } finally {
       changes.close();
