@@ -8,22 +8,27 @@ import { newTokenId } from "./credentials/token-id.ts";
 import { UserSessionIssuer } from "./credentials/user-session-issuer.ts";
 import { acceptInvitation } from "./handlers/accept-invitation.ts";
 import { changePassword } from "./handlers/change-password.ts";
+import { createApiKey } from "./handlers/create-api-key.ts";
 import { createOrganization } from "./handlers/create-organization.ts";
 import { disableUser } from "./handlers/disable-user.ts";
 import { enableUser } from "./handlers/enable-user.ts";
+import { exchangeApiKey } from "./handlers/exchange-api-key.ts";
 import { importUser } from "./handlers/import-user.ts";
 import { inviteUser } from "./handlers/invite-user.ts";
+import { listApiKeys } from "./handlers/list-api-keys.ts";
 import { listInvitations } from "./handlers/list-invitations.ts";
 import { listUsers } from "./handlers/list-users.ts";
 import { login } from "./handlers/login.ts";
 import { logout } from "./handlers/logout.ts";
 import { refreshUserSession } from "./handlers/refresh-user-session.ts";
+import { revokeApiKey } from "./handlers/revoke-api-key.ts";
 import { setUserRole } from "./handlers/set-user-role.ts";
 import { signUp } from "./handlers/sign-up.ts";
 import { withdrawInvitation } from "./handlers/withdraw-invitation.ts";
 import type { SigningKeys } from "./keys/signing-keys.ts";
 import { LoginGate } from "./passwords/login-gate.ts";
 import { PasswordHasher } from "./passwords/password-hasher.ts";
+import { PostgresApiKeyStore } from "./store/postgres-api-key-store.ts";
 import { PostgresLoginAttemptStore } from "./store/postgres-login-attempt-store.ts";
 import { PostgresUserDirectory } from "./store/postgres-user-directory.ts";
 import { PostgresUserSessionStore } from "./store/postgres-user-session-store.ts";
@@ -55,9 +60,13 @@ type UserMethod =
   | "disableUser"
   | "enableUser"
   | "setUserRole"
-  | "importUser";
+  | "importUser"
+  | "createApiKey"
+  | "listApiKeys"
+  | "revokeApiKey"
+  | "exchangeApiKey";
 
-/** The handlers of accounts, sessions and invitations, with the stores that they share. */
+/** The handlers of accounts, sessions, invitations and API keys, with the stores that they share. */
 export function createUserHandlers(deps: {
   readonly pool: Pool;
   readonly audit: AuditLog;
@@ -74,6 +83,7 @@ export function createUserHandlers(deps: {
 } {
   const { pool, audit, feed, recordDenial, clock } = deps;
   const users = new PostgresUserStore({ pool, audit });
+  const apiKeys = new PostgresApiKeyStore({ pool, audit });
   const directory = new PostgresUserDirectory({ pool, audit });
   const attempts = new PostgresLoginAttemptStore({ pool });
   const hasher = new PasswordHasher();
@@ -98,9 +108,13 @@ export function createUserHandlers(deps: {
       enableUser: enableUser({ directory, feed, clock }),
       setUserRole: setUserRole({ directory, feed, clock }),
       importUser: importUser({ directory, feed, clock }),
+      createApiKey: createApiKey({ store: apiKeys, clock }),
+      listApiKeys: listApiKeys({ store: apiKeys }),
+      revokeApiKey: revokeApiKey({ store: apiKeys, feed, clock }),
+      exchangeApiKey: exchangeApiKey({ ...deps, store: apiKeys, spiffeIdOf, newTokenId }),
     },
     prune: async (now) => {
-      await Promise.all([users.prune(now), store.prune(now), attempts.prune(now)]);
+      await Promise.all([users.prune(now), store.prune(now), attempts.prune(now), apiKeys.prune(now)]);
     },
   };
 }

@@ -1,5 +1,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import type { CommandContext } from "./command-context.ts";
+import type { CreateApiKeyOptions } from "./commands/api-key-create.ts";
+import type { ListApiKeysOptions } from "./commands/api-key-ls.ts";
 import type { AuditOptions } from "./commands/audit.ts";
 import type { VerifyAuditOptions } from "./commands/audit-verify.ts";
 import type { CreateOptions } from "./commands/create.ts";
@@ -10,6 +12,7 @@ import type { GetOptions } from "./commands/get.ts";
 import type { ListKeysOptions } from "./commands/keys-ls.ts";
 import type { RevokeKeyOptions } from "./commands/keys-revoke.ts";
 import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
+import type { LoginOptions } from "./commands/login.ts";
 import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
@@ -221,9 +224,10 @@ export function createCommandTree(runner: Runner, version: string): Command {
       "Asks for the password at the terminal, or takes it from standard input. The session is kept for this user alone and renewed by itself.",
     )
     .argument("[name]", "your login name")
+    .option("--api-key", "ask for an API key instead, for a program")
     .action(
-      action<[string | undefined], unknown>(runner, async (context, [name]) =>
-        (await import("./commands/login.ts")).login(context, name),
+      action<[string | undefined], LoginOptions>(runner, async (context, [name], options) =>
+        (await import("./commands/login.ts")).login(context, name, options),
       ),
     );
   command(program, "logout")
@@ -394,6 +398,35 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], SignUpOptions>(runner, async (context, [login], options) =>
         (await import("./commands/sign-up.ts")).signUp(context, login, options),
+      ),
+    );
+
+  const apiKey = program.command("api-key").description("Keys of programs that act for you.").helpCommand(false);
+  command(apiKey, "create")
+    .summary("make a key for a program")
+    .argument("<name>", "what it is for")
+    .addOption(new Option("--role <role>", "the most that the program may do").choices(roleNames).default("viewer"))
+    .option("--expires <duration>", "refuse it after this long (12h, 90d; default: never)", duration)
+    .action(
+      action<[string], CreateApiKeyOptions>(runner, async (context, [name], options) =>
+        (await import("./commands/api-key-create.ts")).createApiKey(context, name, options),
+      ),
+    );
+  command(apiKey, "ls")
+    .alias("list")
+    .summary("list your keys")
+    .option("--all", "those of every user of the organization; for administrators")
+    .action(
+      action<[], ListApiKeysOptions>(runner, async (context, _, options) =>
+        (await import("./commands/api-key-ls.ts")).listApiKeys(context, options),
+      ),
+    );
+  command(apiKey, "revoke")
+    .summary("refuse a key, and what it was exchanged for, everywhere, at once")
+    .argument("<id>", "the key's id")
+    .action(
+      action<[string], unknown>(runner, async (context, [id]) =>
+        (await import("./commands/api-key-revoke.ts")).revokeApiKey(context, id),
       ),
     );
 

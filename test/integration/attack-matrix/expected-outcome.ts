@@ -1,5 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { type Access, PrincipalKind, SandboxCredential } from "@sandgate/api/options";
+import { type Access, PrincipalKind, Role, SandboxCredential } from "@sandgate/api/options";
 import { readAccess } from "@sandgate/rpc";
 import type { Attacker, Identity } from "./attacker.ts";
 
@@ -71,6 +71,9 @@ function outcomeOfUser(access: Access, user: Extract<Identity, { kind: "user" }>
   if (access.operatorCertificate && user.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
   // an organization is made by who runs the suite, who comes with a certificate
   if (method.name === "CreateOrganization" && user.bySession === true) return "PRINCIPAL_NOT_ALLOWED";
+  // the key is an administrator's: others than administrators may revoke their own alone
+  if (method.name === "RevokeApiKey" && (user.organization === "other" || user.role < Role.ADMIN))
+    return "API_KEY_NOT_FOUND";
   if (user.organization === "own") return "OK";
   return isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : (aboutOneOfTheOrganization[method.name] ?? "OK");
 }

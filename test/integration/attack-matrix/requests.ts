@@ -35,6 +35,9 @@ const requestId = (text: string): string => {
 const audience = "sts.example.com";
 const newLogin = (): string => `${crypto.randomUUID()}@example.test`;
 
+const createKey = (world: World) =>
+  createClient(AuthService, world.adminOfAuth).createApiKey({ name: newLogin(), role: Role.VIEWER });
+
 const nothing: RequestMaker = () => [{}];
 const aboutOwn: RequestMaker = ({ world }) => [{ sandbox: world.own.id }];
 const byOwn: RequestMaker = ({ world }) => [{ sandboxId: world.own.id }];
@@ -68,6 +71,10 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   ],
   ListUsers: nothing,
   ListInvitations: nothing,
+  CreateApiKey: () => [{ name: newLogin(), role: Role.VIEWER }],
+  ListApiKeys: nothing,
+  ExchangeApiKey: async ({ world }) => [{ secret: (await createKey(world)).secret }],
+  RevokeApiKey: async ({ world }) => [{ apiKeyId: (await createKey(world)).apiKey?.apiKeyId ?? "" }],
   SignUp: () => [{ login: newLogin(), password: matrixPassword, organizationName: "of the matrix" }],
   CreateOrganization: () => [{ name: "of the matrix", adminLogin: newLogin() }],
   ImportUser: () => [{ login: newLogin(), role: Role.VIEWER, passwordHash: matrixPasswordHash }],
@@ -193,6 +200,7 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "RefreshUserSession",
   "Logout",
   "SignUp",
+  "CreateApiKey",
   "ImportUser",
   "WithdrawInvitation",
 ]);

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { crc32 } from "node:zlib";
 
 /** What a secret is for: its first letters, by which secret scanners and people tell it. */
-export type SecretPrefix = "sgr" | "sgi";
+export type SecretPrefix = "sgr" | "sgi" | "sgk";
 
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const bodyLength = 43; // 62^43 > 2^256

@@ -21,7 +21,7 @@ export async function endUserSessions(
 }
 
 /** Says that a session or an API key has ended. It matters for as long as the last access token that it gave. */
-function sessionRevocation(id: string, now: number): TrustChange {
+export function sessionRevocation(id: string, now: number): TrustChange {
   return {
     kind: "revocation",
     revocationKind: RevocationKind.USER_SESSION,

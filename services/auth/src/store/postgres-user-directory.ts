@@ -75,8 +75,7 @@ export class PostgresUserDirectory implements UserDirectory {
       const row = await applyChange(tx, target.id, request.change);
       const revocations =
         request.change.kind === "disable" ? await endUserSessions(tx, { userId: target.id }, now) : [];
-      if (request.change.kind === "disable")
-        await tx.query("delete from invitations where inviter_user_id = $1 or user_id = $1", [target.id]);
+      if (request.change.kind === "disable") await withdrawWhatUserMade(tx, target.id, now);
       const sequence = await appendTrustChanges(tx, [...revocations, subjectChange("user", target.id, now)]);
       await this.#append(tx, actor, actions[request.change.kind], row, { role: String(row.role) });
       return { decision, user: toListing(row), sequence };
@@ -189,6 +188,15 @@ export class PostgresUserDirectory implements UserDirectory {
       details: { ...details, user_id: user.id },
     });
   }
+}
+
+/** Keys are revoked for good; the tokens that they gave are refused with their user. */
+async function withdrawWhatUserMade(tx: SqlClient, userId: string, now: number): Promise<void> {
+  await tx.query("delete from invitations where inviter_user_id = $1 or user_id = $1", [userId]);
+  await tx.query("update api_keys set revoke_time = $2 where user_id = $1 and revoke_time is null", [
+    userId,
+    new Date(now),
+  ]);
 }
 
 async function applyChange(tx: SqlClient, userId: string, change: UserChange): Promise<ListingRow> {

@@ -1,10 +1,6 @@
+import { apiKeyLogin } from "./api-key-login.ts";
 import { passwordLogin } from "./password-login.ts";
-import type { LoginKind, LoginServer, StoredLogin } from "./stored-login.ts";
-
-/** What each kind of login can do. */
-const loginKinds: { readonly [K in StoredLogin["kind"]]: LoginKind<Extract<StoredLogin, { kind: K }>> } = {
-  password: passwordLogin,
-};
+import type { LoginServer, StoredLogin } from "./stored-login.ts";
 
 /** The login with a new access token; see LoginKind. */
 export function refreshLogin(
@@ -12,7 +8,12 @@ export function refreshLogin(
   server: LoginServer,
   keep: (login: StoredLogin) => void,
 ): Promise<StoredLogin> {
-  return loginKinds[login.kind].refresh(login, server, keep);
+  switch (login.kind) {
+    case "password":
+      return passwordLogin.refresh(login, server, keep);
+    case "api-key":
+      return apiKeyLogin.refresh(login, server, keep);
+  }
 }
 
 /** Ends the login at the server; see LoginKind. */
@@ -21,5 +22,10 @@ export function endLogin(
   server: LoginServer,
   options: { readonly everywhere: boolean },
 ): Promise<void> {
-  return loginKinds[login.kind].end(login, server, options);
+  switch (login.kind) {
+    case "password":
+      return passwordLogin.end(login, server, options);
+    case "api-key":
+      return apiKeyLogin.end(login, server, options);
+  }
 }

@@ -18,8 +18,14 @@ export interface PasswordLogin extends LoginBase {
   readonly pendingRequestId?: string;
 }
 
-/** A login to a suite, as it is kept. A further kind is a further member here and in `loginKinds`. */
-export type StoredLogin = PasswordLogin;
+/** An API key, which access tokens are exchanged for. */
+export interface ApiKeyLogin extends LoginBase {
+  readonly kind: "api-key";
+  readonly secret: string;
+}
+
+/** A login to a suite, as it is kept. A further kind is a further member here, and a further case in login-kinds.ts. */
+export type StoredLogin = PasswordLogin | ApiKeyLogin;
 
 /** What a kind of login can do. */
 export interface LoginKind<L extends StoredLogin> {
