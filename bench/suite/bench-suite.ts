@@ -8,6 +8,8 @@ const bundle = join(import.meta.dirname, "../../dist/sandgate.mjs");
 
 /** A suite in a directory of its own, reached by the command line as its users reach it. */
 export interface BenchSuite {
+  /** Its state directory. */
+  readonly directory: string;
   /** Runs `sandgate`, and answers what it printed as JSON, one value for each line. Throws when it fails. */
   sandgate(...words: readonly string[]): Promise<readonly unknown[]>;
   /** Ends the suite, if it runs, and removes its directory. */
@@ -33,6 +35,7 @@ export function createBenchSuite(): BenchSuite {
     return parse(stdout);
   };
   return {
+    directory,
     sandgate,
     async remove() {
       await sandgate("down", "--yes", "--json");

@@ -26,9 +26,13 @@ export class SuiteDirectory {
     this.#janitor = hireJanitor(this.path);
   }
 
-  /** Runs a command to its end. */
-  async sandgate(words: readonly string[], input?: string | Buffer): Promise<Outcome> {
-    const child = this.start(words);
+  /** Runs a command to its end, as somebody else where `own` says so. */
+  async sandgate(
+    words: readonly string[],
+    input?: string | Buffer,
+    own: Readonly<Record<string, string>> = {},
+  ): Promise<Outcome> {
+    const child = this.start(words, own);
     child.stdin?.on("error", () => {}); // a command may end before it has read its input
     child.stdin?.end(input ?? "");
     const exited = new Promise<number | null>((settle) => child.once("close", (code) => settle(code)));
@@ -46,20 +50,28 @@ export class SuiteDirectory {
   }
 
   /** Starts a command with pipes. */
-  start(words: readonly string[]): ChildProcess {
-    const child = spawn(command, words, { env: this.environment, stdio: ["pipe", "pipe", "pipe"] });
+  start(words: readonly string[], own: Readonly<Record<string, string>> = {}): ChildProcess {
+    const child = spawn(command, words, { env: { ...this.environment, ...own }, stdio: ["pipe", "pipe", "pipe"] });
     this.#running.add(child);
     child.once("close", () => this.#running.delete(child));
     return child;
   }
 
-  /** Runs a shell command line with `sandgate` in a terminal of its own. */
-  async inTerminal(line: string): Promise<Outcome> {
+  /** Runs a shell command line with `sandgate` in a terminal of its own, and types something once it is asked for. */
+  async inTerminal(line: string, typed?: { readonly after: string; readonly text: string }): Promise<Outcome> {
     const child = spawn("script", ["--quiet", "--return", "--command", line, "/dev/null"], {
       env: { ...this.environment, SHELL: "/bin/sh", TERM: "xterm" },
       stdio: ["pipe", "pipe", "pipe"],
     });
     const exited = new Promise<number | null>((settle) => child.once("close", (code) => settle(code)));
+    let shown = "";
+    const type = (chunk: Buffer): void => {
+      shown += chunk.toString();
+      if (typed === undefined || !shown.includes(typed.after)) return;
+      child.stdout.off("data", type);
+      child.stdin.write(typed.text);
+    };
+    child.stdout.on("data", type);
     const [stdout, stderr, exitCode] = await Promise.all([text(child.stdout), text(child.stderr), exited]);
     return { exitCode, stdout, stderr };
   }

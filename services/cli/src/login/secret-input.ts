@@ -57,8 +57,8 @@ export class SecretInput {
 
   async #askPerson(question: string, secret: boolean): Promise<string> {
     const terminal = this.#stdin as ReadStream; // `isTTY` says so
-    this.#stderr.write(secret ? `${question}: ` : `${question}:\n`);
-    terminal.setRawMode(true);
+    terminal.setRawMode(true); // before the question, so that nothing typed is shown by the terminal itself
+    this.#stderr.write(secret ? `${question}: ` : `${question}:\r\n`);
     terminal.setEncoding("utf8");
     terminal.resume();
     try {
