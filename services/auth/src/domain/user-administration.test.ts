@@ -7,6 +7,7 @@ const user = (over: Partial<AdministeredUser>): AdministeredUser => ({
   role: 1,
   active: true,
   configured: false,
+  federated: false,
   ...over,
 });
 const admin = user({ userId: "admin", role: 3 });
@@ -24,6 +25,8 @@ it.each([
   ["somebody of another organization", admin, user({ organizationId: "two" }), disable, "absent"],
   ["somebody who is not there", admin, undefined, disable, "absent"],
   ["a user of the configuration", admin, user({ configured: true }), disable, "configured"],
+  ["the role of a provider's user", admin, user({ federated: true }), { kind: "set-role", role: 2 }, "federated"],
+  ["a provider's user, who is to be disabled", admin, user({ federated: true }), disable, "change"],
   ["a member, when the role was lost meanwhile", user({ userId: "admin", role: 2 }), user({}), disable, "not_admin"],
   ["a member, when disabled meanwhile", { ...admin, active: false }, user({}), disable, "not_admin"],
   ["a member, when removed meanwhile", undefined, user({}), disable, "not_admin"],

@@ -6,6 +6,8 @@ export interface AdministeredUser {
   readonly active: boolean;
   /** Whether the configuration names the user. */
   readonly configured: boolean;
+  /** Whether an OpenID provider's tokens say the role. */
+  readonly federated: boolean;
 }
 
 /** What an administrator does to a user. */
@@ -15,7 +17,7 @@ export type UserChange =
   | { readonly kind: "set-role"; readonly role: number };
 
 /** What becomes of it. "not_admin": the caller has just lost the role, perhaps by whom they would have changed. */
-export type UserChangeDecision = "change" | "unchanged" | "absent" | "configured" | "own" | "not_admin";
+export type UserChangeDecision = "change" | "unchanged" | "absent" | "configured" | "federated" | "own" | "not_admin";
 
 /** sandgate.options.v1.Role.ADMIN */
 const ADMIN = 3;
@@ -36,6 +38,7 @@ export function decideUserChange(
     case "enable":
       return target.active ? "unchanged" : "change";
     case "set-role":
+      if (target.federated) return "federated";
       return target.role === change.role ? "unchanged" : "change";
   }
 }

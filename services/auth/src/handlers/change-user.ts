@@ -42,6 +42,10 @@ export async function changeUser(
       throw new ServiceError("OWN_ACCOUNT", "this is the caller's own account");
     case "configured":
       throw new ServiceError("USER_FROM_CONFIGURATION", "the configuration names this user");
+    case "federated":
+      throw new ServiceError("USER_FROM_CONFIGURATION", "the user's provider says the role", {
+        mend: "change what the provider says of the user",
+      });
     case "not_admin":
       throw new ServiceError("ROLE_TOO_LOW", "this call needs a higher role", { role: "ADMIN" });
   }

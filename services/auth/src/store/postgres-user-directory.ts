@@ -248,6 +248,7 @@ function toAdministered(row: ListingRow): AdministeredUser {
     role: row.role,
     active: row.active,
     configured: row.source === "configuration",
+    federated: row.source === "oidc",
   };
 }
 
