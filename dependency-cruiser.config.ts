@@ -90,9 +90,10 @@ const configuration: IConfiguration = {
     },
     {
       name: "no-database-beside-hostile-bytes",
-      comment: "The proxy and the supervisor hold no database role, so they have no use for database code.",
+      comment:
+        "The proxy, the gateway and the supervisor hold no database role, so they have no use for database code.",
       severity: "error",
-      from: { path: "^services/(egress-proxy|supervisor)/" },
+      from: { path: "^services/(egress-proxy|gateway|supervisor)/" },
       to: { path: ["^libs/(postgres|audit)/", "(^|/)node_modules/(@types/)?pg/"] },
     },
     {

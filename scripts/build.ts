@@ -20,6 +20,7 @@ const programs: Readonly<Record<string, string>> = {
   sandbox: "services/sandbox/src/main.ts",
   policy: "services/policy/src/main.ts",
   "egress-proxy": "services/egress-proxy/src/main.ts",
+  gateway: "services/gateway/src/main.ts",
   supervisor: "services/supervisor/src/main.ts",
   "all-in-one": "services/all-in-one/src/main.ts",
   sandgate: "services/cli/src/main.ts",

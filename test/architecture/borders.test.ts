@@ -107,6 +107,11 @@ const plants: readonly Plant[] = [
     imports: "pg",
     breaks: ["no-database-beside-hostile-bytes", "pg-only-in-stores"],
   },
+  {
+    file: "services/gateway/src/audit.ts",
+    imports: "@sandgate/audit",
+    breaks: ["no-database-beside-hostile-bytes"],
+  },
 
   { file: "services/auth/src/handlers/sql.ts", imports: "pg", breaks: ["pg-only-in-stores"] },
   { file: "libs/audit/src/sql.ts", imports: "pg", breaks: ["pg-only-in-stores"] },

@@ -287,7 +287,14 @@ describe("sandgate down", () => {
     const other = new SuiteDirectory();
     try {
       expect((await other.sandgate(["up", "--separate"])).exitCode).toBe(0);
-      expect(Object.keys(await other.pids()).sort()).toEqual(["auth", "egress-proxy", "policy", "postgres", "sandbox"]);
+      expect(Object.keys(await other.pids()).sort()).toEqual([
+        "auth",
+        "egress-proxy",
+        "gateway",
+        "policy",
+        "postgres",
+        "sandbox",
+      ]);
       await other.json("create", "kept");
       expect((await other.sandgate(["down", "--keep"])).exitCode).toBe(0);
       expect((await other.sandgate(["status"])).exitCode).toBe(5);

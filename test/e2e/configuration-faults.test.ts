@@ -7,7 +7,7 @@ import { createThrowAwayDatabase, type ThrowAwayDatabase } from "@sandgate/testi
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ProgramEnd, runToEnd } from "./program-run.fixture.ts";
 
-const programs = ["auth", "sandbox", "policy", "egress-proxy", "all-in-one"] as const;
+const programs = ["auth", "sandbox", "policy", "egress-proxy", "gateway", "all-in-one"] as const;
 type Program = (typeof programs)[number];
 
 const operatorUserId = "11111111-0000-4000-8000-000000000001";
@@ -91,6 +91,12 @@ function sound(program: Program): Record<string, unknown> & { readonly tls: obje
         directories: { egress: directories.egress },
         ...(proxyUser !== undefined && { user: proxyUser }),
       };
+    case "gateway":
+      return {
+        ...common,
+        web: { addresses: ["127.0.0.1:0"] },
+        clients: { auth: anyAddress, sandbox: anyAddress, policy: anyAddress },
+      };
   }
 }
 
@@ -155,7 +161,7 @@ describe.each(programs)("%s", { timeout: 60_000 }, (program) => {
     const config = sound(program);
     const tls = { ...config.tls, certificate_file: pki.operator.certificateFile };
     const end = await start(program, { ...config, tls, development: {} });
-    const hasDevelopment = program !== "sandbox" && program !== "policy";
+    const hasDevelopment = program === "auth" || program === "all-in-one" || program === "egress-proxy";
     expect(faultsOf(program, notValid, end)).toEqual([
       hasDevelopment ? "development: is refused unless mode is development" : "development: unknown field",
       "tls.key_file: is not the key of certificate_file",
@@ -185,6 +191,29 @@ describe.each(["auth", "sandbox", "policy", "all-in-one"] as const)("%s", { time
     expect(faults).toEqual([
       `listeners.edge.addresses.1: cannot listen on 127.0.0.1:${takenPort}: it is in use`,
       `listeners.mtls.addresses.1: cannot listen on 127.0.0.1:${takenPort}: it is in use`,
+    ]);
+  });
+});
+
+describe.each(["gateway", "all-in-one"] as const)("%s", { timeout: 60_000 }, (program) => {
+  it("tells of every address of the web front that is taken", async () => {
+    const web = { addresses: ["127.0.0.1:0", `127.0.0.1:${takenPort}`] };
+    const end = await start(program, { ...sound(program), web });
+    expect(faultsOf(program, "cannot listen:", end)).toEqual([
+      `web.addresses.1: cannot listen on 127.0.0.1:${takenPort}: it is in use`,
+    ]);
+  });
+
+  it("refuses web pages that nobody vouches for, and half a certificate", async () => {
+    const web = {
+      addresses: ["127.0.0.1:0"],
+      allowed_origins: ["*"],
+      tls: { certificate_file: pki.services.auth.certificateFile },
+    };
+    const end = await start(program, { ...sound(program), web });
+    expect(faultsOf(program, notValid, end)).toEqual([
+      "web.allowed_origins.0: must be an origin such as https://console.example: scheme and host, no path",
+      "web.tls.key_file: is required",
     ]);
   });
 });

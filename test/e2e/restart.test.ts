@@ -18,7 +18,7 @@ import { mountsOf, socketsOf, suiteProcesses } from "./suite-traces.fixture.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const node = "/opt/sandgate/bin/node";
-const programs = ["auth", "sandbox", "policy", "egress-proxy", "postgres"];
+const programs = ["auth", "sandbox", "policy", "egress-proxy", "gateway", "postgres"];
 const patience = { timeout: 30_000, interval: 100 };
 
 /** How long a proxy or a service goes on without news from Auth, and a proxy without news from Policy. */

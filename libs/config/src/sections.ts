@@ -84,6 +84,13 @@ export const listeners = z
   })
   .describe("where this program listens");
 
+/** Where a service of its own listens, with a way in for the web gateway. */
+export const serviceListeners = listeners
+  .extend({
+    gateway: listener("mutual TLS: the web gateway alone, with what the edge listener has").prefault({ addresses: [] }),
+  })
+  .describe("where this program listens");
+
 /** The web front: gRPC-Web, Connect and JSON for browsers and curl. */
 export const web = z
   .strictObject({

@@ -6,6 +6,7 @@ export { OperatorCertificateAuthenticator } from "./authenticators/operator-cert
 export { SandboxTokenAuthenticator } from "./authenticators/sandbox-token.ts";
 export { UserSessionAuthenticator } from "./authenticators/user-session.ts";
 export { callerHeader, forwardPrincipal, forwardUser } from "./forwarded-principal.ts";
+export { CallMetrics } from "./listeners/call-metrics.ts";
 export { createDenialRecorder } from "./listeners/denial-recorder.ts";
 export { type DenialRecorder, recordRefusal } from "./listeners/record-refusal.ts";
 export {

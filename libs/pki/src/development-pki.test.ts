@@ -37,7 +37,7 @@ describe("G-07 createDevelopmentPki", () => {
   it("lets no one else read a key", async () => {
     await make();
     const keys = (await readdir(directory)).filter((name) => name.endsWith(".key.pem"));
-    expect(keys).toHaveLength(9);
+    expect(keys).toHaveLength(10);
     for (const key of keys) expect((await stat(join(directory, key))).mode & 0o777).toBe(0o600);
   });
 
@@ -57,13 +57,13 @@ describe("G-07 createDevelopmentPki", () => {
   it("renews leaves that are close to their end and keeps the authorities", async () => {
     await make();
     const { written } = await make({ now: Date.now() + 61 * day });
-    expect(written).toHaveLength(12);
+    expect(written).toHaveLength(14);
     expect(written.some((file) => file.includes("-ca"))).toBe(false);
   });
 
   it("makes leaves anew for another trust domain", async () => {
     await make();
-    expect((await make({ trustDomain: "other.test" })).written).toHaveLength(12);
+    expect((await make({ trustDomain: "other.test" })).written).toHaveLength(14);
   });
 
   it("mends a pair that a crash tore apart", async () => {

@@ -20,9 +20,9 @@ const LEAF_LIFE_MS = 90 * DAY_MS;
 const LEAF_RENEWAL_MS = 30 * DAY_MS;
 
 /** The services that a development PKI has certificates for. */
-export type DevelopmentService = "auth" | "sandbox" | "policy" | "egress-proxy" | "all-in-one";
+export type DevelopmentService = "auth" | "sandbox" | "policy" | "egress-proxy" | "gateway" | "all-in-one";
 
-const services: readonly DevelopmentService[] = ["auth", "sandbox", "policy", "egress-proxy", "all-in-one"];
+const services: readonly DevelopmentService[] = ["auth", "sandbox", "policy", "egress-proxy", "gateway", "all-in-one"];
 
 /** Paths of a certificate and its private key, PEM. */
 export interface CertificateFiles {
@@ -48,7 +48,7 @@ export interface DevelopmentPki {
  *
  * Files, keys PKCS#8 with mode 0600, certificates with mode 0644:
  * - `service-ca.pem`, `sandbox-ca.pem`, `operator-ca.pem` and `<the same>.key.pem`
- * - `auth.pem`, `sandbox.pem`, `policy.pem`, `egress-proxy.pem`, `all-in-one.pem` and `<the same>.key.pem`, for 90 days
+ * - `auth.pem`, `sandbox.pem`, `policy.pem`, `egress-proxy.pem`, `gateway.pem`, `all-in-one.pem` and `<the same>.key.pem`, for 90 days
  * - `operator.pem`, `operator.key.pem`, the certificate of the user `operatorUserId`, for 90 days
  *
  * `owners` gives files of one name to another uid and gid, for services that run as one.
@@ -136,6 +136,7 @@ export async function createDevelopmentPki(options: {
       sandbox: files("sandbox"),
       policy: files("policy"),
       "egress-proxy": files("egress-proxy"),
+      gateway: files("gateway"),
       "all-in-one": files("all-in-one"),
     },
     operator: files("operator"),

@@ -10,8 +10,10 @@ export interface Connection {
   readonly certificate?: Uint8Array;
   /** In process only: the peer's SPIFFE id, which the composition root vouches for. */
   readonly inProcessPeer?: string;
-  /** The client's address, for logs; empty for Unix sockets and in process. */
+  /** The client's address; empty for Unix sockets and in process, or where it is not known. */
   readonly remoteAddress: string;
+  /** The connection that carries it, where a gateway relays: this one is then what the gateway says of its own client. */
+  readonly relay?: Connection;
   /** Ends the connection once its open calls are done. */
   drain(): void;
   /** Calls `listener` once, when the connection has ended. */

@@ -8,6 +8,7 @@ export {
 } from "./grpc/certificate-store.ts";
 export { createGrpcChannel, type GrpcChannelOptions } from "./grpc/grpc-channel.ts";
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from "./grpc/grpc-server.ts";
+export { clientAddressHeader } from "./grpc/served-call.ts";
 export { type Handler, type Handlers, implement, type ServiceImplementation } from "./handler.ts";
 export { createHttp2Channel, type Http2Channel, type Http2ChannelOptions } from "./http2/http2-channel.ts";
 export { createInProcessChannel } from "./in-process-channel.ts";

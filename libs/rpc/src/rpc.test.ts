@@ -420,6 +420,37 @@ describe.each([
   });
 });
 
+it.each([
+  ["192.0.2.7", "192.0.2.7"],
+  ["2001:db8::7", "2001:db8::7"],
+  ["somebody", ""],
+  [undefined, ""],
+])("takes a gateway's word for the address of its client, if it is one: %s", async (told, taken) => {
+  const connections: Call["connection"][] = [];
+  const server = createGrpcServer({
+    listener: Listener.EDGE,
+    services: [service(SandboxService, { getSandbox: async () => ({}) })],
+    steps: [({ connection }) => void connections.push(connection)],
+    certificates: new CertificateStore(await pki.issue("sandbox")),
+    mutualTls: true,
+    relayed: true,
+    newCallId: () => "call-1",
+  });
+  const channel = createGrpcChannel({
+    address: await server.bind("127.0.0.1:0"),
+    serverName: "sandbox.sandgate.test",
+    certificates: new CertificateStore(await pki.issue("gateway")),
+  });
+  const headers = told === undefined ? {} : { "sandgate-client-address": told };
+  await createClient(SandboxService, channel).getSandbox({}, { headers });
+  channel.close();
+  await server.stop(0);
+  expect(connections).toMatchObject([
+    { transport: "web", remoteAddress: taken, relay: { remoteAddress: "127.0.0.1" } },
+  ]);
+  expect(connections[0]?.certificate).toBeUndefined(); // it is the gateway's, not its client's
+});
+
 describe("what the transport meets before the pipeline", () => {
   let server: GrpcServer;
   let address: string;

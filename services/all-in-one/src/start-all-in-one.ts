@@ -17,10 +17,7 @@ import type { allInOneConfig } from "./all-in-one-config.ts";
 /** A started control plane. */
 export interface RunningAllInOne {
   readonly checks: Checks;
-  readonly addresses: {
-    readonly edge: readonly string[];
-    readonly mtls: readonly string[];
-    readonly web: readonly string[];
+  readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway" | "web", readonly string[]>> & {
     readonly jwks?: string;
   };
   stop(): Promise<void>;

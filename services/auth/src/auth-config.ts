@@ -145,7 +145,7 @@ export const authConfig = z
     log: sections.log,
     admin: sections.admin,
     tls: sections.tls,
-    listeners: sections.listeners,
+    listeners: sections.serviceListeners,
     database: sections.database,
     directories: sections.directories.pick({ control: true }),
     ...authSettings,

@@ -10,7 +10,7 @@ import { type AuthParts, openAuth } from "./open-auth.ts";
 /** A started Auth. */
 export interface RunningAuth {
   readonly checks: Checks;
-  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[]; readonly jwks?: string };
+  readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>> & { readonly jwks?: string };
   stop(): Promise<void>;
 }
 
@@ -51,6 +51,7 @@ export async function startAuth(
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
+    gatewayAddresses: config.listeners.gateway.addresses,
     sandboxSockets: { directory: config.directories.control, enrolName: "enrol.sock", controlName: "auth.sock" },
     recordDenial: (_service, record) => auth.audit.record(record),
     metrics: registry,

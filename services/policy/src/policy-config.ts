@@ -14,7 +14,7 @@ export const policyConfig = z
     log: sections.log,
     admin: sections.admin,
     tls: sections.tls,
-    listeners: sections.listeners,
+    listeners: sections.serviceListeners,
     database: sections.database,
     directories: sections.directories.pick({ control: true }),
     oidc: sections.oidc,

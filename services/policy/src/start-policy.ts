@@ -12,7 +12,7 @@ import type { policyConfig } from "./policy-config.ts";
 /** A started Policy. */
 export interface RunningPolicy {
   readonly checks: Checks;
-  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[] };
+  readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>;
   stop(): Promise<void>;
 }
 
@@ -75,6 +75,7 @@ export async function startPolicy(
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
+    gatewayAddresses: config.listeners.gateway.addresses,
     sandboxSockets: { directory: config.directories.control, controlName: "policy.sock" },
     recordDenial: (_service, record) => policy.audit.record(record),
     metrics: registry,

@@ -50,7 +50,7 @@ export const sandboxConfig = z
     log: sections.log,
     admin: sections.admin,
     tls: sections.tls,
-    listeners: sections.listeners,
+    listeners: sections.serviceListeners,
     database: sections.database,
     oidc: sections.oidc,
     clients: z

@@ -13,7 +13,7 @@ import type { sandboxConfig } from "./sandbox-config.ts";
 /** A started Sandbox. */
 export interface RunningSandbox {
   readonly checks: Checks;
-  readonly addresses: { readonly edge: readonly string[]; readonly mtls: readonly string[] };
+  readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>;
   stop(): Promise<void>;
 }
 
@@ -89,6 +89,7 @@ export async function startSandbox(
     tls: config.tls,
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
+    gatewayAddresses: config.listeners.gateway.addresses,
     sandboxSockets: { directory: config.directories.control, controlName: "control.sock" },
     recordDenial: (_service, record) => sandbox.audit.record(record),
     metrics: registry,

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import { type MatrixRow, runMatrix } from "../../integration/attack-matrix/run-matrix.ts";
+import type { Topology } from "../../integration/suite/start-suite.ts";
 
 /** One method for every kind of guard. */
 const methods = ["GetSandboxConfig", "ListSandboxes", "CreateSandbox", "IssueEgressToken", "RegisterSandbox"];
@@ -10,11 +11,9 @@ const methods = ["GetSandboxConfig", "ListSandboxes", "CreateSandbox", "IssueEgr
  */
 export async function expectFoundOut(
   example: (row: MatrixRow) => boolean,
-  options: { readonly onReady?: () => void } = {},
+  { topology = "all in one", ...options }: { readonly onReady?: () => void; readonly topology?: Topology } = {},
 ): Promise<void> {
-  const rows = (await runMatrix("all in one", { ...options, only: methods, quiet: true })).flatMap(
-    (method) => method.rows,
-  );
+  const rows = (await runMatrix(topology, { ...options, only: methods, quiet: true })).flatMap((method) => method.rows);
   const wrong = rows.filter(({ expected, outcome }) => expected !== outcome);
   expect(wrong.some(example)).toBe(true);
 }

@@ -306,7 +306,6 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
   }
 
   for (const protocol of ["JSON over HTTP/1.1", "gRPC-Web over HTTP/2"] as const) {
-    if (suite.web === undefined) break;
     const channel = createWebChannel({ ...suite.web, protocol, ca: suite.serviceCa });
     const exempt = protocol === "JSON over HTTP/1.1" ? bidiMethods : []; // HTTP/1.1 cannot carry them
     const addWeb = (who: string, identity: Identity, headers?: Record<string, string>): void =>
@@ -322,6 +321,33 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       { kind: "nobody" },
       { cookie: `authorization=Bearer ${adminToken}; token=${adminToken}` },
     );
+  }
+
+  // where the gateway alone may come, with the addresses and credentials of its own clients
+  if (suite.topology === "over mutual TLS") {
+    const gateway = (identity?: PemIdentity) =>
+      lazily((service) => dial(service, suite.gatewayAddress(service) ?? "", identity));
+    const addAtGateway = (who: string, identity: Identity, channel: ReturnType<typeof gateway>, token?: string): void =>
+      add(Listener.EDGE, channel, `${who} at the gateway's way in`, identity, token === undefined ? {} : bearer(token));
+    const [, , adminToken = ""] = tokens.find(([who]) => who === "admin") ?? [];
+    const gatewayItself = gateway(serviceIdentity("gateway"));
+    addAtGateway("the gateway for nobody", { kind: "nobody" }, gatewayItself);
+    addAtGateway("the gateway for an admin", session(Role.ADMIN), gatewayItself, adminToken);
+    addAtGateway("the gateway with own's token", impostor("CREDENTIAL_REJECTED"), gatewayItself, ownToken);
+    add(
+      Listener.EDGE,
+      gatewayItself,
+      "the gateway that says it calls for an admin",
+      { kind: "nobody" },
+      caller(users.admin),
+    );
+    addAtGateway("somebody without a certificate", { kind: "outsider" }, gateway(), adminToken);
+    for (const [who, identity] of [
+      ["service sandbox", serviceIdentity("sandbox")],
+      ["operator", certificates.operator],
+      ["own", own],
+    ] as const)
+      addAtGateway(who, impostor("PEER_NOT_ALLOWED"), gateway(identity), adminToken);
   }
 
   const mtls = (identity?: PemIdentity) => lazily((service) => overMtls(service, identity));
@@ -390,7 +416,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     caller(users.admin),
   );
 
-  for (const service of ["auth", "sandbox", "policy", "egress-proxy", "all-in-one"] as const)
+  for (const service of ["auth", "sandbox", "policy", "egress-proxy", "gateway", "all-in-one"] as const)
     add(Listener.MTLS, mtls(serviceIdentity(service)), `service ${service}`, { kind: "service", service });
   for (const service of ["sandbox", "policy"] as const) {
     const asService = mtls(serviceIdentity(service));

@@ -9,6 +9,8 @@ import { startAllInOne } from "../../../services/all-in-one/src/start-all-in-one
 import { authConfig } from "../../../services/auth/src/auth-config.ts";
 import { openSigningKeys, type SigningKeyRing } from "../../../services/auth/src/keys/signing-keys.ts";
 import { startAuth } from "../../../services/auth/src/start-auth.ts";
+import { gatewayConfig } from "../../../services/gateway/src/gateway-config.ts";
+import { startGateway } from "../../../services/gateway/src/start-gateway.ts";
 import { policyConfig } from "../../../services/policy/src/policy-config.ts";
 import { startPolicy } from "../../../services/policy/src/start-policy.ts";
 import { sandboxConfig } from "../../../services/sandbox/src/sandbox-config.ts";
@@ -49,7 +51,9 @@ export interface TestSuite {
   readonly driver: RecordingDriver;
   address(service: ServiceName, listener: "edge" | "mtls"): string;
   /** host:port of the web front, and the name that its certificate carries. */
-  readonly web: { readonly address: string; readonly serverName: string } | undefined;
+  readonly web: { readonly address: string; readonly serverName: string };
+  /** The gateway listener of a service; all in one there is none. */
+  gatewayAddress(service: ServiceName): string | undefined;
   /** host:port where the key set and the discovery document are served. */
   readonly jwksAddress: string;
   /** The readiness checks of each program. */
@@ -81,7 +85,7 @@ export async function startSuite(
   const keyDirectory = join(directory, "keys");
   const { host, port, database: name, user } = database.connection;
 
-  const common = (service: ServiceName | "all-in-one") => ({
+  const common = (service: ServiceName | "gateway" | "all-in-one") => ({
     mode: "development" as const,
     trust_domain: trustDomain,
     admin: { port: 0 },
@@ -92,10 +96,16 @@ export async function startSuite(
       sandbox_ca_file: pki.sandboxAuthority.certificateFile,
       operator_ca_file: pki.operatorAuthority.certificateFile,
     },
+  });
+  const serving = {
     listeners: { edge: { addresses: ["127.0.0.1:0"] }, mtls: { addresses: ["127.0.0.1:0"] } },
     database: { host, port, database: name, user },
     oidc: options.oidc ?? [],
-  });
+  };
+  const servingGateway = {
+    ...serving,
+    listeners: { ...serving.listeners, gateway: { addresses: ["127.0.0.1:0"] } },
+  };
   const authSettings = {
     key_directory: keyDirectory,
     sandbox_ca: {
@@ -131,11 +141,12 @@ export async function startSuite(
   const running: { stop(): Promise<void> }[] = [];
   const checks = new Map<string, Checks>();
   let jwksAddress: string | undefined;
-  let web: TestSuite["web"];
-  const addresses = new Map<string, { readonly edge: readonly string[]; readonly mtls: readonly string[] }>();
+  let web: TestSuite["web"] | undefined;
+  const addresses = new Map<string, Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>>();
   if (topology === "all in one") {
     const config = allInOneConfig.parse({
       ...common("all-in-one"),
+      ...serving,
       web: { addresses: ["127.0.0.1:0"] },
       directories,
       ...authSettings,
@@ -149,28 +160,42 @@ export async function startSuite(
     for (const service of ["auth", "sandbox", "policy"]) addresses.set(service, suite.addresses);
   } else {
     const auth = await startAuth(
-      authConfig.parse({ ...common("auth"), directories: { control }, ...authSettings }),
+      authConfig.parse({ ...common("auth"), ...servingGateway, directories: { control }, ...authSettings }),
       deps(),
     );
     running.unshift(auth);
     jwksAddress = auth.addresses.jwks;
     const authClient = { address: auth.addresses.mtls[0] };
     const policy = await startPolicy(
-      policyConfig.parse({ ...common("policy"), directories: { control }, clients: { auth: authClient } }),
+      policyConfig.parse({ ...common("policy"), ...servingGateway, directories: { control }, clients: { auth: authClient } }),
       deps(),
     );
     running.unshift(policy);
     const clients = { auth: authClient, policy: { address: policy.addresses.mtls[0] } };
     const sandbox = await startSandbox(
-      sandboxConfig.parse({ ...common("sandbox"), directories, clients, ...sandboxSettings }),
+      sandboxConfig.parse({ ...common("sandbox"), ...servingGateway, directories, clients, ...sandboxSettings }),
       { ...deps(), parts },
     );
     running.unshift(sandbox);
     checks.set("auth", auth.checks).set("policy", policy.checks).set("sandbox", sandbox.checks);
     addresses.set("auth", auth.addresses).set("policy", policy.addresses).set("sandbox", sandbox.addresses);
+    const to = (service: { readonly addresses: { readonly gateway: readonly string[] } }) => ({
+      address: service.addresses.gateway[0],
+    });
+    const gateway = await startGateway(
+      gatewayConfig.parse({
+        ...common("gateway"),
+        web: { addresses: ["127.0.0.1:0"] },
+        clients: { auth: to(auth), sandbox: to(sandbox), policy: to(policy) },
+      }),
+      deps(),
+    );
+    running.unshift(gateway);
+    web = { address: gateway.addresses.web[0] ?? "", serverName: `gateway.${trustDomain}` };
   }
 
   if (jwksAddress === undefined) throw new Error("the key set is not served");
+  if (web === undefined) throw new Error("there is no web front");
   const signingKeys = await openSigningKeys({
     pool: database.createPool("auth"),
     audit: { append: async () => {} },
@@ -194,6 +219,7 @@ export async function startSuite(
       if (address === undefined) throw new Error(`${service} has no ${listener} listener`);
       return address;
     },
+    gatewayAddress: (service) => addresses.get(service)?.gateway[0],
     socket: (service, sandboxId, listener) => {
       const own = service !== "sandbox" && topology !== "all in one" ? `${service}.sock` : "control.sock";
       return `unix:${join(control, sandboxId, listener === "enrol" ? "enrol.sock" : own)}`;

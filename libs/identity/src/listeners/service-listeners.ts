@@ -62,6 +62,8 @@ export interface ServiceListenersOptions {
   readonly tls: TlsFiles;
   readonly edgeAddresses: readonly string[];
   readonly mtlsAddresses: readonly string[];
+  /** Where the web gateway, and nobody else, reaches what the edge has. */
+  readonly gatewayAddresses?: readonly string[];
   /** Where sandboxes have their directories, and what the sockets in them are called; undefined: the program has none. */
   readonly sandboxSockets?: {
     readonly directory: string;
@@ -82,7 +84,7 @@ export interface ServiceListenersOptions {
 /** The listeners of one program, all with the same services, steps and authenticators. */
 export interface ServiceListeners {
   /** Listens. Answers the addresses, with their ports. Throws ListenersError with all that cannot be had. */
-  start(): Promise<{ readonly edge: readonly string[]; readonly mtls: readonly string[] }>;
+  start(): Promise<Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>>;
   readonly sockets: SandboxSockets;
   /** The pipeline that modules of the same process call through. */
   readonly inProcess: Pipeline;
@@ -149,7 +151,12 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
   const descriptors = options.services.map(({ service }) => service);
   const health = healthService({ services: descriptors, isServing: options.isServing });
   const openServices = [health, reflectionService(descriptors)];
-  const server = (listener: Listener, mutualTls: boolean, open: readonly ServiceImplementation[]): GrpcServer =>
+  const server = (
+    listener: Listener,
+    mutualTls: boolean,
+    open: readonly ServiceImplementation[],
+    relayed = false,
+  ): GrpcServer =>
     createGrpcServer({
       listener,
       services: options.services,
@@ -157,11 +164,13 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       steps: [identify],
       certificates,
       mutualTls,
+      relayed,
       newCallId: options.newId,
       observe,
     });
   const edge = server(Listener.EDGE, false, openServices);
   const mtls = server(Listener.MTLS, true, openServices);
+  const gateway = server(Listener.EDGE, true, openServices, true);
   const enrol = server(Listener.ENROL, false, []);
   const control = server(Listener.CONTROL, true, []);
 
@@ -190,6 +199,12 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       const bindings = [
         ...options.edgeAddresses.map((address, index) => ({ listener: "edge", server: edge, address, index })),
         ...options.mtlsAddresses.map((address, index) => ({ listener: "mtls", server: mtls, address, index })),
+        ...(options.gatewayAddresses ?? []).map((address, index) => ({
+          listener: "gateway",
+          server: gateway,
+          address,
+          index,
+        })),
       ];
       const results = await Promise.allSettled(bindings.map(({ server, address }) => server.bind(address)));
       const faults = results.flatMap((result, at) => {
@@ -203,7 +218,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
         results.flatMap((result, at) =>
           result.status === "fulfilled" && bindings[at]?.listener === listener ? [result.value] : [],
         );
-      return { edge: bound("edge"), mtls: bound("mtls") };
+      return { edge: bound("edge"), mtls: bound("mtls"), gateway: bound("gateway") };
     },
     sockets: {
       open: (sandboxId) => {
@@ -226,7 +241,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       },
     },
     stop: async (graceMs) => {
-      await Promise.all([edge, mtls, enrol, control].map((one) => one.stop(graceMs)));
+      await Promise.all([edge, mtls, gateway, enrol, control].map((one) => one.stop(graceMs)));
       certificates.close();
     },
   };

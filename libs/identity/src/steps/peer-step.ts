@@ -6,6 +6,7 @@ import type { SubjectRegister } from "../trust/subject-register.ts";
 import { isTrusted, type TrustState } from "../trust/trust-state.ts";
 import { type CertificateAuthorities, issuerKind } from "./certificate-authorities.ts";
 import { requireAllowedPeer } from "./require-allowed-peer.ts";
+import { requireGateway } from "./require-gateway.ts";
 
 /** What a connection's certificate says, worked out once for each connection. */
 interface ConnectionFacts {
@@ -76,12 +77,9 @@ export function peerStep(deps: {
   async function identify(call: Call): Promise<Peer> {
     const { connection } = call;
     if (connection.transport === "in-process") return inProcessPeer(connection);
+    if (connection.relay !== undefined) return relayedPeer(connection.relay);
     if (connection.certificate === undefined) return { kind: "none" };
-    const facts = factsOf(connection, connection.certificate);
-    if (facts.certificate.notAfter <= deps.clock())
-      throw new ServiceError("CREDENTIAL_EXPIRED", "the certificate of this connection has expired");
-    if (deps.trust.isCertificateRevoked(facts.certificate.sha256))
-      throw new ServiceError("CREDENTIAL_REVOKED", "the certificate of this connection is revoked");
+    const facts = trustedFacts(connection, connection.certificate);
     switch (facts.kind) {
       case "service":
         return { kind: "service", service: facts.name, spiffeId: facts.spiffeId };
@@ -91,6 +89,21 @@ export function peerStep(deps: {
         call.set(operatorCertificateKey, { userId: facts.name, sha256: facts.certificate.sha256 });
         return { kind: "none" };
     }
+  }
+
+  function trustedFacts(connection: Connection, der: Uint8Array): ConnectionFacts {
+    const facts = factsOf(connection, der);
+    if (facts.certificate.notAfter <= deps.clock())
+      throw new ServiceError("CREDENTIAL_EXPIRED", "the certificate of this connection has expired");
+    if (deps.trust.isCertificateRevoked(facts.certificate.sha256))
+      throw new ServiceError("CREDENTIAL_REVOKED", "the certificate of this connection is revoked");
+    return facts;
+  }
+
+  /** Whom the web gateway relays for: nobody, until a credential says more. The gateway's own name counts for nothing else. */
+  function relayedPeer(relay: Connection): Peer {
+    requireGateway(relay.certificate && trustedFacts(relay, relay.certificate));
+    return { kind: "none" };
   }
 }
 

@@ -28,6 +28,8 @@ export interface GrpcServerOptions {
   readonly certificates: CertificateStore;
   /** With mutual TLS a client without a certificate of the store's CAs is refused in the handshake. */
   readonly mutualTls: boolean;
+  /** Whether the callers are gateways, which tell the addresses of their own clients in `clientAddressHeader`. */
+  readonly relayed?: boolean;
   readonly newCallId: () => string;
   readonly observe?: CallObserver;
 }
@@ -55,7 +57,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     const route = pipeline.routes.get(path);
     const connection = connections.connectionOf(call.stream);
     if (route === undefined || connection === undefined) return notServed(call);
-    return new ServedCall(call, { pipeline, route, connection, newCallId: options.newCallId, isRepeated });
+    const relayed = options.relayed === true;
+    return new ServedCall(call, { pipeline, route, connection, relayed, newCallId: options.newCallId, isRepeated });
   };
   const server = new Server({
     "grpc.max_receive_message_length": maxMessageBytes,

@@ -1,4 +1,5 @@
 import type { ServerHttp2Stream } from "node:http2";
+import { isIP } from "node:net";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Metadata, type ServerInterceptingCallInterface, status } from "@grpc/grpc-js";
 import type { Listener } from "@sandgate/api/options";
@@ -17,6 +18,9 @@ export interface GrpcCall extends ServerInterceptingCallInterface {
   readonly stream: ServerHttp2Stream;
 }
 
+/** In it a gateway tells the address of its own client. */
+export const clientAddressHeader = "sandgate-client-address";
+
 type CallListener = Parameters<GrpcCall["start"]>[0];
 
 /** What a call is served with. */
@@ -24,6 +28,8 @@ interface ServedCallOptions {
   readonly pipeline: Pipeline;
   readonly route: Route;
   readonly connection: Connection;
+  /** Whether the connection is a gateway's, which says whose call it is. */
+  readonly relayed: boolean;
   readonly newCallId: () => string;
   /** Whether the request has more than one header of that name. */
   readonly isRepeated: (stream: ServerHttp2Stream, name: string) => boolean;
@@ -38,6 +44,7 @@ export class ServedCall implements IncomingCall, CallListener {
   readonly #options: ServedCallOptions;
   readonly #sendStatus: GrpcCall["sendStatus"];
   #id: string | undefined;
+  #relayed: Connection | undefined;
   #metadata: Metadata | undefined;
   /** The message of a call that has one. */
   #request: Buffer | undefined;
@@ -71,7 +78,10 @@ export class ServedCall implements IncomingCall, CallListener {
     return this.#options.pipeline.listener;
   }
   get connection(): Connection {
-    return this.#options.connection;
+    const { connection, relayed } = this.#options;
+    if (!relayed) return connection;
+    this.#relayed ??= relayedBy(connection, this.header(clientAddressHeader));
+    return this.#relayed;
   }
   get deadline(): number | undefined {
     const deadline = Number(this.#call.getDeadline());
@@ -246,3 +256,14 @@ const ownReasons: Readonly<Record<number, Reason | undefined>> = {
   [status.UNIMPLEMENTED]: "REQUEST_MALFORMED", // an unknown compression
   [status.UNKNOWN]: "INTERNAL",
 };
+
+/** The gateway's client, as a connection of its own. Whether the carrier is a gateway's, identity finds out. */
+function relayedBy(relay: Connection, address: string | undefined): Connection {
+  return {
+    transport: "web",
+    remoteAddress: address !== undefined && isIP(address) !== 0 ? address : "",
+    relay,
+    drain: () => relay.drain(),
+    onClose: (listener) => relay.onClose(listener),
+  };
+}

@@ -39,21 +39,21 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
   return {
     auth: {
       ...common(context, "auth"),
-      ...listening(suite, "auth"),
+      ...listening(suite, "auth", ["edge", "mtls", "gateway"]),
       database,
       directories: { control: sockets.control },
       ...authSettings(context, "auth"),
     },
     policy: {
       ...common(context, "policy"),
-      ...listening(suite, "policy"),
+      ...listening(suite, "policy", ["edge", "mtls", "gateway"]),
       database,
       directories: { control: sockets.control },
       clients: clients(suite, ["auth"]),
     },
     sandbox: {
       ...common(context, "sandbox"),
-      ...listening(suite, "sandbox"),
+      ...listening(suite, "sandbox", ["edge", "mtls", "gateway"]),
       database,
       clients: clients(suite, ["auth", "policy"]),
       directories: sockets,
@@ -61,7 +61,7 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
     },
     "all-in-one": {
       ...common(context, "all-in-one"),
-      ...listening(suite, "all-in-one"),
+      ...listening(suite, "all-in-one", ["edge", "mtls"]),
       web: web(context, "all-in-one"),
       database,
       directories: sockets,
@@ -73,6 +73,16 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
       clients: clients(suite, ["auth", "policy"]),
       directories: { egress: sockets.egress },
       ...(context.developmentOrigins.length === 0 ? {} : { development: { origins: context.developmentOrigins } }),
+    },
+    gateway: {
+      ...common(context, "gateway"),
+      web: web(context, "gateway"),
+      clients: Object.fromEntries(
+        (["auth", "sandbox", "policy"] as const).map((service) => [
+          service,
+          { address: loopback(suite.ports[`${service}.gateway`]) },
+        ]),
+      ),
     },
   };
 }
@@ -93,9 +103,9 @@ function common({ suite, pki }: ConfigContext, name: ProgramName): object {
   };
 }
 
-function listening(suite: SuiteFile, name: ProgramName): object {
-  const addresses = (listener: string) => [loopback(suite.ports[`${name}.${listener}`])];
-  return { listeners: { edge: { addresses: addresses("edge") }, mtls: { addresses: addresses("mtls") } } };
+function listening(suite: SuiteFile, name: ProgramName, listeners: readonly string[]): object {
+  const at = (listener: string) => ({ addresses: [loopback(suite.ports[`${name}.${listener}`])] });
+  return { listeners: Object.fromEntries(listeners.map((listener) => [listener, at(listener)])) };
 }
 
 function web({ suite, allowedOrigins }: ConfigContext, name: ProgramName): object {

@@ -6,7 +6,7 @@ import { exitCodes } from "../exit-codes.ts";
 import { makeDirectory } from "./whole-file.ts";
 
 /** The programs that `up` starts. */
-export type ProgramName = "all-in-one" | "auth" | "sandbox" | "policy" | "egress-proxy";
+export type ProgramName = "all-in-one" | "auth" | "sandbox" | "policy" | "egress-proxy" | "gateway";
 
 /** The words by which a program's process is known again, whatever became of its record. */
 export function processMark(configFile: string): readonly string[] {
@@ -19,6 +19,7 @@ const bundles: Readonly<Record<ProgramName | "supervisor" | "terminal", URL>> = 
   sandbox: new URL("../../../../dist/sandbox.mjs", import.meta.url),
   policy: new URL("../../../../dist/policy.mjs", import.meta.url),
   "egress-proxy": new URL("../../../../dist/egress-proxy.mjs", import.meta.url),
+  gateway: new URL("../../../../dist/gateway.mjs", import.meta.url),
   supervisor: new URL("../../../../dist/supervisor.mjs", import.meta.url),
   terminal: new URL("../../../../dist/pty.node", import.meta.url),
 };

@@ -32,6 +32,7 @@ const preferredPorts: Readonly<Record<string, number>> = {
   "all-in-one.edge": 7443,
   "all-in-one.mtls": 7444,
   "all-in-one.web": 7449,
+  "gateway.web": 7449,
   "auth.edge": 7443,
   "auth.mtls": 7444,
   "sandbox.edge": 7445,

@@ -20,10 +20,11 @@ import {
   programsOf,
   type SuiteFile,
   type Topology,
+  webProgramOf,
   writeSuiteFile,
 } from "./suite-file.ts";
 import { withSuiteLock } from "./suite-lock.ts";
-import { makeDirectory, writeWhole } from "./whole-file.ts";
+import { makeDirectory, type Owner, writeWhole } from "./whole-file.ts";
 
 /** How a suite is to be started. */
 export interface StartOptions {
@@ -61,7 +62,11 @@ export interface StartedSuite {
 }
 
 const services: readonly ServiceName[] = ["auth", "sandbox", "policy"];
-const proxyUser = { uid: 65_530, gid: 65_530 };
+/** As root, the programs that parse hostile bytes run as users of their own. */
+const users: Readonly<Partial<Record<ProgramName, Owner>>> = {
+  "egress-proxy": { uid: 65_530, gid: 65_530 },
+  gateway: { uid: 65_529, gid: 65_529 },
+};
 
 /**
  * Starts what of the suite is not running, and waits until all of it is ready. Whatever an earlier start or a crash left is
@@ -131,7 +136,7 @@ async function startMissing(context: {
         directory: directories.pki,
         trustDomain: suite.trustDomain,
         operatorUserId: suite.operatorUserId,
-        ...(root ? { owners: { "egress-proxy": proxyUser } } : {}),
+        ...(root ? { owners: users } : {}),
       }),
     );
     options.signal.throwIfAborted();
@@ -146,25 +151,25 @@ async function startMissing(context: {
       node,
       supervisor: locateProgram("supervisor"),
       terminal: locateProgram("terminal"),
-      proxyUser: root ? proxyUser : undefined,
+      proxyUser: root ? users["egress-proxy"] : undefined,
       allowedOrigins: options.allowedOrigins,
       developmentOrigins: options.developmentOrigins,
     });
     const launched = programs
       .filter((name) => !context.running.some((process) => process.name === name))
       .map((name): Launched => {
-        const isProxy = name === "egress-proxy" && root;
+        const user = root ? users[name] : undefined;
         const configFile = configFileOf(directories, name);
-        writeWhole(configFile, `${JSON.stringify(configs[name], null, 2)}\n`, 0o600, isProxy ? proxyUser : undefined);
+        writeWhole(configFile, `${JSON.stringify(configs[name], null, 2)}\n`, 0o600, user);
         const bundle = locateProgram(name);
         const launch: Launch = {
           name,
           node,
-          bundle: isProxy ? everyone(bundle) : bundle,
+          bundle: user === undefined ? bundle : everyone(bundle),
           configFile,
           logFile: join(directories.log, `${name}.log`),
           adminPort: portOf(suite, name, "admin"),
-          ...(isProxy ? { user: proxyUser } : {}),
+          ...(user === undefined ? {} : { user }),
         };
         const started = launchProgram(launch, { detached: options.detached, path: searchPath });
         record(name, started.pid);
@@ -235,10 +240,12 @@ function listenersOf(name: ProgramName): readonly string[] {
     case "all-in-one":
       return ["edge", "mtls", "web", "admin", "jwks"];
     case "auth":
-      return ["edge", "mtls", "admin", "jwks"];
+      return ["edge", "mtls", "gateway", "admin", "jwks"];
     case "sandbox":
     case "policy":
-      return ["edge", "mtls", "admin"];
+      return ["edge", "mtls", "gateway", "admin"];
+    case "gateway":
+      return ["web", "admin"];
   }
 }
 
@@ -250,12 +257,12 @@ async function withPorts(
   options: StartOptions,
 ): Promise<SuiteFile> {
   const ports: Record<string, number> = { ...suite.ports };
-  const control = programs.filter((name) => name !== "egress-proxy");
+  const control = programs.filter((name) => name !== "egress-proxy" && name !== "gateway");
   for (const [index, name] of control.entries()) {
     if (options.edgePort !== undefined) ports[`${name}.edge`] = options.edgePort + index;
     if (options.mtlsPort !== undefined) ports[`${name}.mtls`] = options.mtlsPort + index;
   }
-  if (options.webPort !== undefined) ports["all-in-one.web"] = options.webPort;
+  if (options.webPort !== undefined) ports[`${webProgramOf(suite.topology)}.web`] = options.webPort;
   const keys = programs.flatMap((name) => listenersOf(name).map((listener) => `${name}.${listener}`));
   for (const key of keys) {
     const preferred = options.preferredPorts[key];
@@ -297,7 +304,7 @@ function clientFileOf(directories: SuiteDirectories, suite: SuiteFile): ClientFi
     trustDomain: suite.trustDomain,
     addresses: addresses("mtls"),
     edgeAddresses: addresses("edge"),
-    ...(suite.topology === "all-in-one" && { webAddress: `127.0.0.1:${portOf(suite, "all-in-one", "web")}` }),
+    webAddress: `127.0.0.1:${portOf(suite, webProgramOf(suite.topology), "web")}`,
     serviceCa: { file: join(directories.pki, "service-ca.pem") },
     operator: {
       certificateFile: join(directories.pki, "operator.pem"),

@@ -16,7 +16,7 @@ export interface StoppedProcess extends SuiteProcess {
   readonly how: "gone" | "ended" | "killed";
 }
 
-const programs: readonly ProgramName[] = ["egress-proxy", "all-in-one", "sandbox", "policy", "auth"];
+const programs: readonly ProgramName[] = ["egress-proxy", "gateway", "all-in-one", "sandbox", "policy", "auth"];
 
 /** Where a program's configuration is. */
 export function configFileOf(directories: SuiteDirectories, name: ProgramName): string {
@@ -51,7 +51,7 @@ export async function stopProcesses(
     stopped.push(result);
     options.onStopped?.(result);
   };
-  for (const stage of [["egress-proxy"], ["sandbox"], ["policy"], ["all-in-one", "auth"], ["postgres"]])
+  for (const stage of [["egress-proxy", "gateway"], ["sandbox"], ["policy"], ["all-in-one", "auth"], ["postgres"]])
     await Promise.all(processes.filter(({ name }) => stage.includes(name)).map(end));
   return stopped;
 }

@@ -42,9 +42,16 @@ export function writeSuiteFile(path: string, file: SuiteFile): void {
   writeWhole(path, `${JSON.stringify(file, null, 2)}\n`, 0o600);
 }
 
-/** The programs of a topology; the proxy is a process of its own in each. */
+/** The programs of a topology; the proxy is a process of its own in each, the web front where the services are. */
 export function programsOf(topology: Topology): readonly ProgramName[] {
-  return topology === "all-in-one" ? ["all-in-one", "egress-proxy"] : ["auth", "policy", "sandbox", "egress-proxy"];
+  return topology === "all-in-one"
+    ? ["all-in-one", "egress-proxy"]
+    : ["auth", "policy", "sandbox", "egress-proxy", "gateway"];
+}
+
+/** The program of a topology that has the web front. */
+export function webProgramOf(topology: Topology): ProgramName {
+  return topology === "all-in-one" ? "all-in-one" : "gateway";
 }
 
 /** The port of a program's listener. */

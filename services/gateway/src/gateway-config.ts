@@ -1,0 +1,20 @@
+import { sections } from "@sandgate/config";
+import * as z from "zod";
+
+const service = (name: string) =>
+  z
+    .strictObject({ address: sections.address().describe(`where ${name}'s gateway listener is`) })
+    .describe(`the way to ${name}`);
+
+/** Configuration of the web gateway. */
+export const gatewayConfig = z.strictObject({
+  mode: sections.mode,
+  trust_domain: sections.trustDomain,
+  log: sections.log,
+  admin: sections.admin,
+  tls: sections.tls,
+  web: sections.web,
+  clients: z
+    .strictObject({ auth: service("Auth"), sandbox: service("Sandbox"), policy: service("Policy") })
+    .describe("the services that it relays to"),
+});
