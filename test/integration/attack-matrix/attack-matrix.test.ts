@@ -6,7 +6,7 @@ describe.each(topologies)("G-24: every method against every attacker, %s", (topo
   let matrix: readonly MethodRows[];
   beforeAll(async () => {
     matrix = await runMatrix(topology);
-  }, 240_000);
+  }, 360_000);
 
   it.each(attackedMethods().map(({ method }) => `${method.parent.typeName}/${method.name}`))("%s", (method) => {
     const rows = matrix.find((one) => one.method === method)?.rows ?? [];

@@ -1,13 +1,14 @@
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { AuthService } from "@sandgate/api/auth";
-import { Listener, Role } from "@sandgate/api/options";
+import { Listener, PrincipalKind, Role } from "@sandgate/api/options";
 import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { callerHeader, createTokenSigner, mintToken, type TokenClaims } from "@sandgate/identity";
 import { createKeyPair } from "@sandgate/pki";
 import { createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
-import { type Channel, createClient } from "@sandgate/rpc";
+import { type Channel, createClient, readAccess } from "@sandgate/rpc";
 import { createWebChannel } from "../../../libs/rpc/src/web/connect-channel.fixture.ts";
 import type { TestProvider } from "../oidc/start-provider.ts";
 import { organizations, type ServiceName, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
@@ -41,9 +42,12 @@ interface PemIdentity {
 }
 
 const hourMs = 3_600_000;
-const bidiMethods = [AuthService, SandboxService, PolicyService].flatMap((service) =>
-  service.methods.filter(({ methodKind }) => methodKind === "bidi_streaming").map(({ name }) => name),
-);
+const methods: readonly DescMethod[] = [AuthService, SandboxService, PolicyService].flatMap(({ methods }) => methods);
+const bidiMethods = methods.filter(({ methodKind }) => methodKind === "bidi_streaming").map(({ name }) => name);
+/** What nobody in particular may call: pretending to be somebody gains nothing there. */
+const openMethods = methods
+  .filter((method) => readAccess(method).principals.includes(PrincipalKind.ANONYMOUS))
+  .map(({ name }) => name);
 const services: Readonly<Record<string, ServiceName>> = {
   [AuthService.typeName]: "auth",
   [SandboxService.typeName]: "sandbox",
@@ -308,10 +312,10 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
   for (const protocol of ["JSON over HTTP/1.1", "gRPC-Web over HTTP/2"] as const) {
     const channel = createWebChannel({ ...suite.web, protocol, ca: suite.serviceCa });
     const exempt = protocol === "JSON over HTTP/1.1" ? bidiMethods : []; // HTTP/1.1 cannot carry them
-    const addWeb = (who: string, identity: Identity, headers?: Record<string, string>): void =>
-      add(Listener.EDGE, () => channel, `${who} by ${protocol}`, identity, headers, { exempt });
+    const addWeb = (who: string, identity: Identity, headers?: Record<string, string>, also: readonly string[] = []) =>
+      add(Listener.EDGE, () => channel, `${who} by ${protocol}`, identity, headers, { exempt: [...exempt, ...also] });
     addWeb("nobody", { kind: "nobody" });
-    addWeb("nobody who says it calls for an admin", { kind: "nobody" }, caller(users.admin));
+    addWeb("nobody who says it calls for an admin", { kind: "nobody" }, caller(users.admin), openMethods);
     addWeb("somebody with a password", impostor("CREDENTIAL_REJECTED"), { authorization: "Basic YTpi" });
     for (const [who, identity, token] of [...tokens, ...oidcTokens]) addWeb(who, identity, bearer(token));
     // a browser sends its cookies along, whoever asks for the request
@@ -320,6 +324,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       "admin by a cookie",
       { kind: "nobody" },
       { cookie: `authorization=Bearer ${adminToken}; token=${adminToken}` },
+      openMethods,
     );
   }
 
@@ -331,7 +336,6 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       add(Listener.EDGE, channel, `${who} at the gateway's way in`, identity, token === undefined ? {} : bearer(token));
     const [, , adminToken = ""] = tokens.find(([who]) => who === "admin") ?? [];
     const gatewayItself = gateway(serviceIdentity("gateway"));
-    addAtGateway("the gateway for nobody", { kind: "nobody" }, gatewayItself);
     addAtGateway("the gateway for an admin", session(Role.ADMIN), gatewayItself, adminToken);
     addAtGateway("the gateway with own's token", impostor("CREDENTIAL_REJECTED"), gatewayItself, ownToken);
     add(
@@ -340,6 +344,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       "the gateway that says it calls for an admin",
       { kind: "nobody" },
       caller(users.admin),
+      { exempt: openMethods },
     );
     addAtGateway("somebody without a certificate", { kind: "outsider" }, gateway(), adminToken);
     for (const [who, identity] of [

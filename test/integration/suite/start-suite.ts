@@ -136,7 +136,10 @@ export async function startSuite(
     registry: createMetrics(),
     clock: options.clock ?? Date.now,
   });
-  const parts = { driver: () => driver, timing: { pingIntervalMs: 100, startingMs: 600_000 } };
+  const parts = {
+    driver: () => driver,
+    timing: { pingIntervalMs: 100, startingMs: 600_000, supervisorTimeoutMs: 60_000 },
+  };
 
   const running: { stop(): Promise<void> }[] = [];
   const checks = new Map<string, Checks>();
