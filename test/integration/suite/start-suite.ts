@@ -170,7 +170,12 @@ export async function startSuite(
     jwksAddress = auth.addresses.jwks;
     const authClient = { address: auth.addresses.mtls[0] };
     const policy = await startPolicy(
-      policyConfig.parse({ ...common("policy"), ...servingGateway, directories: { control }, clients: { auth: authClient } }),
+      policyConfig.parse({
+        ...common("policy"),
+        ...servingGateway,
+        directories: { control },
+        clients: { auth: authClient },
+      }),
       deps(),
     );
     running.unshift(policy);
