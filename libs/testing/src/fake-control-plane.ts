@@ -4,12 +4,14 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   AuthService,
+  type ExchangeTokenRequest,
   type IssueSandboxTokenRequest,
   type RejoinSandboxRequest,
   type RejoinSandboxResponseSchema,
   type SandboxCredentialsSchema,
 } from "@sandgate/api/auth";
 import { Listener } from "@sandgate/api/options";
+import { type PermitTokenExchangeRequest, PolicyService } from "@sandgate/api/policy";
 import {
   type ConfinementReport,
   type ConnectSupervisorRequest,
@@ -76,6 +78,8 @@ export interface FakeControlPlane {
   readonly calls: Readonly<Record<string, number>>;
   /** The life of what is issued; default 15 minutes. */
   lifeMs: number;
+  /** What Policy grants. */
+  audiences: readonly string[];
   /** Calls of this method fail with UNAVAILABLE while it is set. */
   broken: string | undefined;
 }
@@ -131,6 +135,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
     issued,
     lifeMs: 15 * 60_000,
     broken: undefined,
+    audiences: [],
     mainExit: mainExit.promise,
     until: async (condition) => {
       while (!condition()) await new Promise<void>((resolve) => callWaiters.push(resolve));
@@ -140,6 +145,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       const services = [
         { service: AuthService, handlers: withRest(AuthService, authHandlers) },
         { service: SandboxService, handlers: withRest(SandboxService, sandboxHandlers) },
+        { service: PolicyService, handlers: withRest(PolicyService, policyHandlers) },
       ];
       const common = { services, certificates, newCallId: () => randomBytes(8).toString("hex") };
       const enrol = createGrpcServer({ ...common, listener: Listener.ENROL, steps: [count], mutualTls: false });
@@ -254,6 +260,17 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       const token = `egress-${randomBytes(6).toString("hex")}`;
       issued.push(token);
       return { token, expireTime: timestampFromMs(Date.now() + plane.lifeMs) };
+    },
+    exchangeToken: async ({ audience, permit }: ExchangeTokenRequest) => {
+      if (permit !== `permit for ${audience}`) throw new ServiceError("EXCHANGE_PERMIT_REJECTED", "not the permit");
+      return { token: `workload-token-for-${audience}`, expireTime: timestampFromMs(Date.now() + plane.lifeMs) };
+    },
+  };
+
+  const policyHandlers = {
+    permitTokenExchange: async ({ audience }: PermitTokenExchangeRequest) => {
+      if (!plane.audiences.includes(audience)) throw new ServiceError("AUDIENCE_NOT_GRANTED", "not granted");
+      return { permit: `permit for ${audience}` };
     },
   };
 
@@ -398,7 +415,7 @@ class ExecRelay implements FakeExec {
 
 /** Handlers for every method; those that a test has no use for refuse. */
 function withRest(
-  service: typeof AuthService | typeof SandboxService,
+  service: typeof AuthService | typeof SandboxService | typeof PolicyService,
   handlers: Readonly<Record<string, unknown>>,
 ): Record<string, (request: unknown, call: Call) => unknown> {
   const refuse = (): never => {

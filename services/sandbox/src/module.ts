@@ -33,6 +33,7 @@ import { Reconciler } from "./reconciler/reconciler.ts";
 import { SandboxChanges } from "./store/sandbox-changes.ts";
 import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
 import { SupervisorSessions } from "./supervisors/supervisor-sessions.ts";
+import { WorkloadGrantsFeed } from "./supervisors/workload-grants.ts";
 
 /** What the Sandbox service is made of. */
 export interface SandboxModuleDeps {
@@ -48,7 +49,7 @@ export interface SandboxModuleDeps {
     Client<typeof AuthService>,
     "registerSandbox" | "retireSandbox" | "endIncarnation" | "createBootstrapCredential"
   >;
-  readonly policy: Pick<Client<typeof PolicyService>, "setPolicy" | "getPolicy" | "watchEnforcement">;
+  readonly policy: Pick<Client<typeof PolicyService>, "setPolicy" | "getPolicy" | "watchEnforcement" | "watchPolicies">;
   readonly subjects: Pick<SubjectRegister, "findSandbox">;
   readonly trust: Pick<TrustState, "onChange">;
   readonly driver: SandboxDriver;
@@ -109,6 +110,9 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
   const timing = { ...usualTiming, ...deps.timing };
   const changes = new SandboxChanges({ connection: deps.connection, logger });
   const sessions = new SupervisorSessions();
+  const grants = new WorkloadGrantsFeed({ policy, sessions, logger });
+  const following = new AbortController();
+  let followed: Promise<void> | undefined;
   const broker = new ExecBroker({ newExecId: () => Buffer.from(random(16)).toString("base64url") });
   const newSandboxId = () => formatSandboxId(random(sandboxIdBytes));
   const reconciler = new Reconciler({
@@ -144,7 +148,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         execSandbox: execSandbox({ ...timing, store, sessions, broker }),
         readSandboxLogs: readSandboxLogs({ store, changes }),
         getSandboxConfig: getSandboxConfig({ store, policy }),
-        connectSupervisor: connectSupervisor({ ...timing, store, sessions, reconciler, clock }),
+        connectSupervisor: connectSupervisor({ ...timing, store, sessions, reconciler, grants, clock }),
         relayExec: relayExec({ broker }),
         pushSandboxLogs: pushSandboxLogs({ store }),
         reportProcessExit: reportProcessExit({ store, reconciler, clock }),
@@ -156,10 +160,12 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
     async start() {
       await changes.start();
       await reconciler.start();
+      followed = grants.follow(following.signal);
       if (deps.keepSpare === true) driver.keepSpare?.(newSandboxId);
     },
     async stop() {
-      await reconciler.stop();
+      following.abort();
+      await Promise.all([reconciler.stop(), followed]);
       sessions.closeAll(new ServiceError("UNAVAILABLE", "the service is stopping"));
       await changes.stop();
     },

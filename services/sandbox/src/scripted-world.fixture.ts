@@ -157,6 +157,10 @@ export class ScriptedWorld {
       return create(GetPolicyResponseSchema, { revision: { sandboxId: sandbox, revision: 1n } });
     },
     watchEnforcement: (_request, options) => this.#watchEnforcement(options?.signal),
+    watchPolicies: async function* (_request, options) {
+      await new Promise<void>((resolve) => options?.signal?.addEventListener("abort", () => resolve()));
+      yield* []; // no policy that it knows of grants anything
+    },
   };
 
   readonly subjects: SandboxModuleDeps["subjects"] = {

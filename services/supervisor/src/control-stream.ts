@@ -6,6 +6,7 @@ import {
   type SandboxService,
   type SandboxSpec,
   SandboxSpecSchema,
+  type WorkloadGrants,
 } from "@sandgate/api/sandbox";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import { AsyncQueue } from "./async-queue.ts";
@@ -24,6 +25,7 @@ export interface ControlStreamOptions {
   readonly confinement: Promise<readonly ConfinementFinding[]>;
   readonly onExec: (open: OpenExec) => void;
   readonly onStartMain: (spec: SandboxSpec) => void;
+  readonly onWorkloadGrants: (grants: WorkloadGrants) => void;
   readonly timers: Timers;
   readonly random: () => number;
   readonly logger: Logger;
@@ -69,6 +71,9 @@ function obey(options: ControlStreamOptions, command: ConnectSupervisorResponse[
       return;
     case "startMain":
       options.onStartMain(command.value.spec ?? create(SandboxSpecSchema));
+      return;
+    case "workloadGrants":
+      options.onWorkloadGrants(command.value);
       return;
     case "ping":
       pong();

@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { AuthService } from "@sandgate/api/auth";
+import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
 import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
@@ -16,6 +18,7 @@ import { runMainProcess } from "./process/main-process.ts";
 import { createWorkload } from "./process/workload.ts";
 import type { SupervisorConfig } from "./supervisor-config.ts";
 import type { Timers } from "./timers.ts";
+import { IdentitySocket } from "./workload-identity/identity-socket.ts";
 
 /** What a supervisor is made of. */
 export interface SupervisorOptions {
@@ -103,23 +106,26 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const authChannel = mutual(config.authSocket, config.authServerName);
   const shared = config.authSocket === config.sandboxSocket && config.authServerName === config.sandboxServerName;
   const sandboxChannel = shared ? authChannel : mutual(config.sandboxSocket, config.sandboxServerName);
+  const policyChannel = mutual(config.policySocket, config.policyServerName);
   const authOf = (channel: Channel): Client<typeof AuthService> => {
     const client = createClient(AuthService, channel);
     return parts.auth?.(client) ?? client;
   };
   const sandboxClient = createClient(SandboxService, sandboxChannel);
   const sandbox = parts.sandbox?.(sandboxClient) ?? sandboxClient;
+  const auth = authOf(authChannel);
   const keeper = new CredentialKeeper({
     sandboxId,
     slot,
     enrolment: authOf(enrolmentChannel),
-    auth: authOf(authChannel),
+    auth,
     timers,
     random,
     logger,
     onRejoin: () => {
       authChannel.renew();
       sandboxChannel.renew();
+      policyChannel.renew();
     },
   });
 
@@ -132,7 +138,16 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
 
   const debugging = startDebugServer({ socketPath: options.debugSocket, slot, keeper, sandbox });
   debugging.catch((cause: unknown) => logger.warn("there is no debug socket", { fault: String(cause) }));
-  const preparing = createWorkload({ config, privateDirectory: options.privateDirectory });
+  const identityDirectory = join(options.privateDirectory, "identity");
+  const identity = new IdentitySocket({
+    sandboxId,
+    directory: identityDirectory,
+    policy: createClient(PolicyService, policyChannel),
+    auth,
+    timers,
+    logger,
+  });
+  const preparing = createWorkload({ config, privateDirectory: options.privateDirectory, identityDirectory });
   const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
   let endWorkload: (graceMs: number) => Promise<void> = async () => {};
 
@@ -144,8 +159,9 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       await endWorkload(graceMs);
       await Promise.race([Promise.allSettled(unfinished), timers.wait(lastWordsMs, closing.signal)]);
       closing.abort();
-      for (const channel of [enrolmentChannel, authChannel, sandboxChannel]) channel.close();
+      for (const channel of [enrolmentChannel, authChannel, sandboxChannel, policyChannel]) channel.close();
       await Promise.all([
+        identity.close(),
         (await forwarding).close(),
         debugging.then(
           (server) => server.close(),
@@ -194,6 +210,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
           onExec: (open) => {
             follow(runExec({ sandboxId, open, sandbox, workload, egressRequests: () => forwarder.requests, logger }));
           },
+          onWorkloadGrants: ({ audiences }) => void identity.grant(audiences),
           onStartMain: (spec) => {
             // Repeated after every reconnect: there is one main process.
             if (mainStarted) return;

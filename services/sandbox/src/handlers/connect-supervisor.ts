@@ -16,6 +16,7 @@ export interface ConnectSupervisorDeps {
   readonly store: Pick<SandboxStore, "recordSupervisor" | "recordConfinement">;
   readonly sessions: SupervisorSessions;
   readonly reconciler: { poke(sandboxId: string): void };
+  readonly grants: { tell(session: SupervisorSession): void };
   readonly clock: () => number;
   readonly pingIntervalMs: number;
   /** A supervisor that was not heard for so long is lost. */
@@ -52,7 +53,10 @@ export function connectSupervisor(
     });
     try {
       if (call.signal.aborted) session.close();
-      else deps.sessions.open(session);
+      else {
+        deps.sessions.open(session);
+        deps.grants.tell(session);
+      }
       deps.reconciler.poke(scope.sandboxId);
       void readStatus(deps, session, scope, call, incoming);
       for await (const command of session.commands()) yield { command };

@@ -121,7 +121,9 @@ export const probeScript: string = `(${(
     const credentials = (): void => {
       const token = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
       const secret = (text: string): boolean =>
-        token.test(text) || text.includes("-----BEGIN") || text.startsWith("SANDGATE_");
+        token.test(text) ||
+        text.includes("-----BEGIN") ||
+        (text.startsWith("SANDGATE_") && text !== "SANDGATE_IDENTITY_SOCKET"); // a path
       note(
         "credentials",
         [
@@ -171,7 +173,13 @@ export const probeScript: string = `(${(
         "there is nothing but loopback",
       );
       note("dns", await Promise.all([ask("udp4", "1.1.1.1"), ask("udp4", "8.8.8.8")]), "no resolver could be reached");
-      const sockets = ["control/enrol.sock", "control/auth.sock", "control/control.sock", "egress/egress.sock"];
+      const sockets = [
+        "control/enrol.sock",
+        "control/auth.sock",
+        "control/policy.sock",
+        "control/control.sock",
+        "egress/egress.sock",
+      ];
       const places = [
         ...sockets.map((socket) => `/run/sandgate/${socket}`),
         ...paths.flatMap((path) => [`${path}/enrol.sock`, `${path}/control.sock`, `${path}/egress.sock`]),

@@ -9,6 +9,7 @@ function command(change: Partial<WorkloadRequest>) {
     request: { ...request, ...change },
     settings: { workspace: "/w", temporary: "/t", limits: { openFiles: 10 } },
     hostName: "demo",
+    identityDirectory: "/i",
     systemRoots: ["/usr"],
     systemLinks: [["/bin", "usr/bin"]],
     recentProgram: true,

@@ -1,4 +1,5 @@
 import type { WorkloadLimits, WorkloadSettings } from "../supervisor-config.ts";
+import { identitySocketName } from "../workload-identity/identity-socket.ts";
 
 /** A process that the workload is to run. */
 export interface WorkloadRequest {
@@ -8,6 +9,9 @@ export interface WorkloadRequest {
   readonly workingDirectory: string;
   readonly terminal: boolean;
 }
+
+/** Where a workload finds the directory of its identity socket. */
+const identityDirectory = "/run/identity";
 
 /** How to start it: the program and its arguments, and what the sandbox program reads from `descriptors.arguments`. */
 export interface WorkloadCommand {
@@ -44,6 +48,8 @@ export function workloadEnvironment(options: {
     ...Object.fromEntries(bothCases("no_proxy", local)),
     NODE_USE_ENV_PROXY: "1",
     SANDBOX_ID: options.sandboxId,
+    // where the socket is while policy grants an audience; a path, and no secret
+    SANDGATE_IDENTITY_SOCKET: `${identityDirectory}/${identitySocketName}`,
   };
 }
 
@@ -55,6 +61,8 @@ export function workloadCommand(options: {
   request: WorkloadRequest;
   settings: Pick<WorkloadSettings, "workspace" | "temporary" | "limits">;
   hostName: string;
+  /** The directory of the workload's identity socket, as the supervisor sees it. */
+  identityDirectory: string;
   systemRoots: readonly string[];
   /** Symbolic links of the root directory, as [name, target]. */
   systemLinks: readonly (readonly [string, string])[];
@@ -79,6 +87,7 @@ export function workloadCommand(options: {
     ...["--perms", "1777", "--tmpfs", "/dev/shm"],
     ...["--bind", settings.workspace, "/workspace", "--bind", settings.temporary, "/tmp"],
     ...["--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run"],
+    ...["--ro-bind", options.identityDirectory, identityDirectory],
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
     ...(options.filtered ? ["--seccomp", String(descriptors.filter)] : []),
     ...["--json-status-fd", String(descriptors.status), "--chdir", "/workspace"],

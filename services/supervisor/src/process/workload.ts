@@ -39,6 +39,8 @@ export async function createWorkload(options: {
   config: WorkloadConfig & Pick<SupervisorConfig, "sandboxId" | "forwarderPort">;
   /** A directory that only the supervisor sees. */
   privateDirectory: string;
+  /** The directory of the workload's identity socket. */
+  identityDirectory: string;
 }): Promise<Workload> {
   const { sandboxId, forwarderPort } = options.config;
   let config: WorkloadConfig = options.config;
@@ -76,6 +78,7 @@ export async function createWorkload(options: {
         },
         settings: { ...config.workload, limits: withinHardLimits(config.workload.limits, hardLimits) },
         hostName: config.name,
+        identityDirectory: options.identityDirectory,
         systemRoots: system.roots,
         systemLinks: system.links,
         recentProgram,
