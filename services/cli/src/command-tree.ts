@@ -197,6 +197,14 @@ export function createCommandTree(runner: Runner, version: string): Command {
         (await import("./commands/policy-set.ts")).setPolicy(context, sandbox, file, options),
       ),
     );
+  command(policy, "models")
+    .summary("list the models that a sandbox is told of, with placeholders for credentials")
+    .argument("<sandbox>", "name or id")
+    .action(
+      action<[string], unknown>(runner, async (context, [sandbox]) =>
+        (await import("./commands/policy-models.ts")).printModels(context, sandbox),
+      ),
+    );
   command(policy, "lint")
     .summary("check a policy file; needs no suite")
     .argument("<file>", "a policy in YAML or JSON; - is standard input")
