@@ -109,22 +109,30 @@ describe.each([
       expect(said).toContain("no way: ENOENT");
       await suite.sandgate(["policy", "set", "prover", policyFile("granted-again", ["vault", audience])]);
       expect(await inside(askUntil("/token?audience=vault&format=jwt", "200"))).toMatch(/200 eyJ/);
-    
-  it("G-21 and is told of its models, with placeholders for credentials alone", async () => {
-    const file = join(suite.path, "models.json");
-    const route = { name: "chat", host: "models.example.com", path: "/v1", models: ["small-*"], credential: "models-key" };
-    writeFileSync(file, JSON.stringify({ rules: ["models.example.com"], inference: { routes: [route] } }));
-    expect(await suite.sandgate(["policy", "set", "prover", file])).toMatchObject({ exitCode: 0 });
-    const [bundle] = await suite.json("policy", "models", "prover");
-    expect(bundle?.["routes"]).toEqual([
-      {
+    });
+
+    it("G-21 and is told of its models, with placeholders for credentials alone", async () => {
+      const file = join(suite.path, "models.json");
+      const route = {
         name: "chat",
-        baseUrl: "https://models.example.com/v1",
+        host: "models.example.com",
+        path: "/v1",
         models: ["small-*"],
-        credential: { name: "models-key", text: "sandgate-credential-models-key" },
-      },
-    ]);
-    const { stdout } = await suite.sandgate(["policy", "models", "prover"]);
-    expect(stdout).toMatch(/^NAME +BASE URL +MODELS +CREDENTIAL\nchat +https:/);
-  });
-});
+        credential: "models-key",
+      };
+      writeFileSync(file, JSON.stringify({ rules: ["models.example.com"], inference: { routes: [route] } }));
+      expect(await suite.sandgate(["policy", "set", "prover", file])).toMatchObject({ exitCode: 0 });
+      const [bundle] = await suite.json("policy", "models", "prover");
+      expect(bundle?.["routes"]).toEqual([
+        {
+          name: "chat",
+          baseUrl: "https://models.example.com/v1",
+          models: ["small-*"],
+          credential: { name: "models-key", text: "sandgate-credential-models-key" },
+        },
+      ]);
+      const { stdout } = await suite.sandgate(["policy", "models", "prover"]);
+      expect(stdout).toMatch(/^NAME +BASE URL +MODELS +CREDENTIAL\nchat +https:/);
+    });
+  },
+);
