@@ -59,6 +59,10 @@ describe("G-04: the section oidc", () => {
     ["roles.admin.0", { roles: { admin: [""] } }],
     ["roles", { roles: { everybody: "admin" } }],
     ["", { token: "x" }],
+    ["login.client_id", { login: {} }],
+    ["login.scopes.0", { login: { client_id: "cli", scopes: ["a b"] } }],
+    ["login.resource", { login: { client_id: "cli", resource: "sandgate" } }],
+    ["login.token", { login: { client_id: "cli", token: "refresh_token" } }],
   ])("refuses a wrong %s: %j", (path, over) => {
     expect(faultsOf(over)).toEqual([path]);
   });

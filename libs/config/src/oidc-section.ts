@@ -36,6 +36,25 @@ const roles = z
   .prefault({})
   .describe("what users may do; who has none of these roles is a viewer");
 
+const login = z
+  .strictObject({
+    client_id: z.string().min(1).max(255).describe("the public client that the command line is, at the provider"),
+    scopes: z
+      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be a scope: printable, without spaces"))
+      .default(["openid", "offline_access"])
+      .describe("what it asks for; offline_access brings the refresh token that spares the user a login an hour"),
+    resource: z
+      .url({ protocol: /^(https?|urn)$/ })
+      .optional()
+      .describe("the resource indicator (RFC 8707) that it asks an access token for, where the provider wants one"),
+    token: z
+      .enum(["access_token", "id_token"])
+      .default("access_token")
+      .describe("which token it presents: the one that is a JWT with the audience above"),
+  })
+  .optional()
+  .describe("what `sandgate login --oidc` needs to know; absent: users bring their tokens themselves");
+
 /** The section `oidc`: OpenID providers whose users are ours. */
 export const oidcProviders = z
   .array(
@@ -62,6 +81,7 @@ export const oidcProviders = z
       organization,
       roles,
       required_scopes: words("a token must have all of them in `scope` or `scp`").default([]),
+      login,
     }),
   )
   .max(10)

@@ -107,6 +107,7 @@ export async function startAuthBench(options: { readonly mayBeUnenforced?: boole
         stop: async () => undefined,
         checks: {},
       },
+      loginProviders: [],
       sockets: {
         open: async (id) => void sockets.push(id),
         close: async (id) => void sockets.splice(sockets.indexOf(id), 1),

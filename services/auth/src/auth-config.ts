@@ -1,3 +1,5 @@
+import { create } from "@bufbuild/protobuf";
+import { type LoginProvider, LoginProviderSchema } from "@sandgate/api/auth";
 import {
   absolutePath,
   authorityFilePath,
@@ -206,6 +208,22 @@ export function toOperatorRecords(operators: readonly z.infer<typeof operator>[]
     organizationName: user.organization_name,
     role: roles[user.role],
   }));
+}
+
+/** The providers of a configuration that say how a command line logs in. */
+export function toLoginProviders(providers: z.output<typeof sections.oidc>): readonly LoginProvider[] {
+  return providers.flatMap(({ name, issuer, login }) =>
+    login === undefined
+      ? []
+      : create(LoginProviderSchema, {
+          name,
+          issuer,
+          clientId: login.client_id,
+          scopes: login.scopes,
+          resource: login.resource ?? "",
+          usesIdToken: login.token === "id_token",
+        }),
+  );
 }
 
 /** Only addresses, never names: what `localhost` means is the resolver's to say. */

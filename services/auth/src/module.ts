@@ -1,4 +1,4 @@
-import { AuthService, type UserSubject } from "@sandgate/api/auth";
+import { AuthService, type LoginProvider, type UserSubject } from "@sandgate/api/auth";
 import type { AuditLog } from "@sandgate/audit";
 import {
   createDenialRecorder,
@@ -28,6 +28,7 @@ import { getSandboxSession } from "./handlers/get-sandbox-session.ts";
 import { issueEgressToken } from "./handlers/issue-egress-token.ts";
 import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listLoginProviders } from "./handlers/list-login-providers.ts";
 import { listSandboxSessions } from "./handlers/list-sandbox-sessions.ts";
 import { listSigningKeys } from "./handlers/list-signing-keys.ts";
 import { refreshSandboxToken } from "./handlers/refresh-sandbox-token.ts";
@@ -71,6 +72,8 @@ export interface AuthModuleDeps {
   readonly users: UserSettings;
   /** Started and stopped with the module. */
   readonly oidc: Pick<OidcProviders, "verify" | "start" | "stop" | "checks">;
+  /** Where command lines can log in. */
+  readonly loginProviders: readonly LoginProvider[];
   readonly sockets: SandboxSockets;
   /** Puts something around the store that everything here uses. */
   readonly aroundStore?: ((store: AuthStore) => AuthStore) | undefined;
@@ -164,6 +167,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     revokeSandbox: revokeSandbox({ store, feed, clock }),
     resolveSandbox: resolveSandbox({ store }),
     resolveUser: resolveUser({ store }),
+    listLoginProviders: listLoginProviders({ providers: deps.loginProviders }),
     registerOidcUser: registerOidcUser({ enterOidcUser }),
     watchTrust: watchTrust({ feed }),
     createUserToken: createUserToken({ keys, audit, trustDomain, clock, newTokenId }),

@@ -12,7 +12,7 @@ import { loadCertificateAuthority } from "@sandgate/pki/authority";
 import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
 import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
-import { type authSettings, toOperatorRecords } from "./auth-config.ts";
+import { type authSettings, toLoginProviders, toOperatorRecords } from "./auth-config.ts";
 import { startJwksServer } from "./keys/jwks-server.ts";
 import { openSigningKeys } from "./keys/signing-keys.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
@@ -102,6 +102,7 @@ export async function openAuth(options: {
       invitationMs: settings.users.invitation_days * dayMs,
     },
     oidc,
+    loginProviders: toLoginProviders(settings.oidc),
     sockets: options.sockets,
     aroundStore: options.parts?.store,
     logger,

@@ -12,6 +12,7 @@ import type { GetOptions } from "./commands/get.ts";
 import type { ListKeysOptions } from "./commands/keys-ls.ts";
 import type { RevokeKeyOptions } from "./commands/keys-revoke.ts";
 import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
+import type { OidcLoginOptions } from "./commands/login-oidc.ts";
 import type { LoginOptions } from "./commands/login.ts";
 import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
@@ -227,15 +228,19 @@ export function createCommandTree(runner: Runner, version: string): Command {
 
   program.commandsGroup("Identity:");
   command(program, "login")
-    .summary("log in with a password; every command after it is yours")
+    .summary("log in; every command after it is yours")
     .description(
       "Asks for the password at the terminal, or takes it from standard input. The session is kept for this user alone and renewed by itself.",
     )
-    .argument("[name]", "your login name")
+    .argument("[name]", "your login name; with --oidc: the provider's name")
     .option("--api-key", "ask for an API key instead, for a program")
+    .option("--oidc", "log in at the suite's OpenID provider, in a browser on this machine")
+    .option("--device", "with --oidc: in a browser on any machine, with a code")
     .action(
-      action<[string | undefined], LoginOptions>(runner, async (context, [name], options) =>
-        (await import("./commands/login.ts")).login(context, name, options),
+      action<[string | undefined], LoginOptions & OidcLoginOptions>(runner, async (context, [name], options) =>
+        options.oidc === true || options.device === true
+          ? (await import("./commands/login-oidc.ts")).loginOidc(context, name, options)
+          : (await import("./commands/login.ts")).login(context, name, options),
       ),
     );
   command(program, "logout")

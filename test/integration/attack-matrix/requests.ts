@@ -86,6 +86,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   Logout: async ({ world }) => [{ refreshToken: await world.account.logIn() }],
   ResolveSandbox: ({ world }) => [{ key: { case: "sandboxId", value: world.own.id } }],
   ResolveUser: () => [{ userId: users.viewer }],
+  ListLoginProviders: nothing,
   RegisterOidcUser: ({ world }) => [{ token: world.oidcToken }],
   WatchTrust: nothing,
   IssueEgressToken: byOwn,

@@ -42,6 +42,7 @@ function createProvider(issuer: string): Provider {
     features: {
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => "urn:sandgate",

@@ -105,6 +105,11 @@ export async function startProvider(options: {
           : { id: options.organizationId, name: options.organizationId },
       roles: { claim: roleClaim, admin: ["boss"], operator: ["dev"] },
       required_scopes: ["sandgate"],
+      login: {
+        client_id: "sandgate-cli",
+        scopes: ["openid", "offline_access", "sandgate"],
+        resource: "urn:sandgate",
+      },
     },
     programToken: async (clientId) => {
       const response = await fetch(`${issuer}/token`, {

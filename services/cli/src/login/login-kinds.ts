@@ -1,4 +1,5 @@
 import { apiKeyLogin } from "./api-key-login.ts";
+import { oidcLogin } from "./oidc-login.ts";
 import { passwordLogin } from "./password-login.ts";
 import type { LoginServer, StoredLogin } from "./stored-login.ts";
 
@@ -13,6 +14,8 @@ export function refreshLogin(
       return passwordLogin.refresh(login, server, keep);
     case "api-key":
       return apiKeyLogin.refresh(login, server, keep);
+    case "oidc":
+      return oidcLogin.refresh(login, server, keep);
   }
 }
 
@@ -27,5 +30,7 @@ export function endLogin(
       return passwordLogin.end(login, server, options);
     case "api-key":
       return apiKeyLogin.end(login, server, options);
+    case "oidc":
+      return oidcLogin.end(login, server, options);
   }
 }

@@ -24,8 +24,22 @@ export interface ApiKeyLogin extends LoginBase {
   readonly secret: string;
 }
 
+/** A login at an OpenID provider. */
+export interface OidcLogin extends LoginBase {
+  readonly kind: "oidc";
+  /** Undefined where the provider gave none: then the login ends with its token. */
+  readonly refreshToken?: string;
+  /** As the suite named it when the user logged in: a refresh token goes nowhere else. */
+  readonly provider: {
+    readonly issuer: string;
+    readonly clientId: string;
+    readonly resource: string;
+    readonly usesIdToken: boolean;
+  };
+}
+
 /** A login to a suite, as it is kept. A further kind is a further member here, and a further case in login-kinds.ts. */
-export type StoredLogin = PasswordLogin | ApiKeyLogin;
+export type StoredLogin = PasswordLogin | ApiKeyLogin | OidcLogin;
 
 /** What a kind of login can do. */
 export interface LoginKind<L extends StoredLogin> {
