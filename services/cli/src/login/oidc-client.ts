@@ -209,7 +209,7 @@ function describeFault(fault: unknown): unknown {
       },
       { cause: fault },
     );
-  if (fault instanceof client.ClientError)
+  if (fault instanceof client.ClientError || isNetworkFault(fault))
     return new CommandFailure(
       {
         message: "the OpenID provider cannot be reached, or its answer is not to be trusted",
@@ -219,4 +219,10 @@ function describeFault(fault: unknown): unknown {
       { cause: fault },
     );
   return fault;
+}
+
+/** fetch has no error of its own: what it could not reach is a TypeError with that message, what took too long a TimeoutError. */
+function isNetworkFault(fault: unknown): boolean {
+  if (!(fault instanceof Error)) return false;
+  return (fault instanceof TypeError && fault.message === "fetch failed") || fault.name === "TimeoutError";
 }
