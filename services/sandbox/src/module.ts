@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { AuthService } from "@sandgate/api/auth";
+import { type AuthService, RevocationKind } from "@sandgate/api/auth";
 import type { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import type { AuditLog } from "@sandgate/audit";
@@ -134,6 +134,8 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
     patience: timing,
   });
 
+  let unfollow = (): void => {};
+
   return {
     services: [
       implement(SandboxService, {
@@ -161,9 +163,15 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
       await changes.start();
       await reconciler.start();
       followed = grants.follow(following.signal);
+      unfollow = deps.trust.onChange(({ change }) => {
+        // whose stream was opened with the key's token is cut; who has got such a token since must find out
+        if (change.case === "revocation" && change.value.kind === RevocationKind.SIGNING_KEY)
+          sessions.sendAll({ case: "checkSession", value: {} });
+      });
       if (deps.keepSpare === true) driver.keepSpare?.(newSandboxId);
     },
     async stop() {
+      unfollow();
       following.abort();
       await Promise.all([reconciler.stop(), followed]);
       sessions.closeAll(new ServiceError("UNAVAILABLE", "the service is stopping"));

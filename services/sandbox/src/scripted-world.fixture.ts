@@ -5,6 +5,7 @@ import {
   EndIncarnationResponseSchema,
   RegisterSandboxResponseSchema,
   RetireSandboxResponseSchema,
+  RevocationKind,
   SandboxSubjectSchema,
   WatchTrustResponseSchema,
 } from "@sandgate/api/auth";
@@ -53,6 +54,13 @@ export class ScriptedWorld {
     const subject = this.register.get(sandboxId);
     if (subject === undefined) throw new Error("there is no such sandbox");
     this.#tell({ ...subject, trusted: false });
+  }
+
+  /** An operator revokes a signing key. */
+  revokeKey(): void {
+    const value = { kind: RevocationKind.SIGNING_KEY, subject: "kid" };
+    const change = create(WatchTrustResponseSchema, { change: { case: "revocation", value } });
+    for (const listener of this.#trust) listener(change);
   }
 
   /** The proxy enforces this revision now. */

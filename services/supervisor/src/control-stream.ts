@@ -26,6 +26,8 @@ export interface ControlStreamOptions {
   readonly onExec: (open: OpenExec) => void;
   readonly onStartMain: (spec: SandboxSpec) => void;
   readonly onWorkloadGrants: (grants: WorkloadGrants) => void;
+  /** The session may not be taken any more. */
+  readonly onCheckSession: () => void;
   readonly timers: Timers;
   readonly random: () => number;
   readonly logger: Logger;
@@ -74,6 +76,9 @@ function obey(options: ControlStreamOptions, command: ConnectSupervisorResponse[
       return;
     case "workloadGrants":
       options.onWorkloadGrants(command.value);
+      return;
+    case "checkSession":
+      options.onCheckSession();
       return;
     case "ping":
       pong();

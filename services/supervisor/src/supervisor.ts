@@ -3,7 +3,7 @@ import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
-import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
+import { type Channel, type Client, createClient, createHttp2Channel, ServiceError } from "@sandgate/rpc";
 import type { ConfinementFinding } from "./confinement/confinement-finding.ts";
 import { probeConfinement } from "./confinement/confinement-probe.ts";
 import { holdControlStream } from "./control-stream.ts";
@@ -11,6 +11,7 @@ import { startDebugServer } from "./debug/debug-server.ts";
 import { startForwarder } from "./forwarder/forwarder.ts";
 import { CredentialKeeper } from "./identity/credential-keeper.ts";
 import { CredentialSlot } from "./identity/credential-slot.ts";
+import { watchRefusals } from "./identity/refusal-watch.ts";
 import type { Logger } from "./logger.ts";
 import { runExec } from "./process/exec-session.ts";
 import { LogSpool } from "./process/log-spool.ts";
@@ -59,8 +60,9 @@ export interface Supervisor {
   shutDown(graceMs: number): void;
 }
 
-/** How long a request waits for the first egress token. */
-const firstTokenWaitMs = 5_000;
+/** How long a request waits for the first egress token, or for another than a refused one. */
+const tokenWaitMs = 5_000;
+const sessionCheckSpreadMs = 500;
 /** How long a shutdown waits for the control plane to take the last output. */
 const lastWordsMs = 2_000;
 
@@ -111,7 +113,8 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     const client = createClient(AuthService, channel);
     return parts.auth?.(client) ?? client;
   };
-  const sandboxClient = createClient(SandboxService, sandboxChannel);
+  const auth = authOf(watchRefusals(authChannel, slot));
+  const sandboxClient = createClient(SandboxService, watchRefusals(sandboxChannel, slot));
   const sandbox = parts.sandbox?.(sandboxClient) ?? sandboxClient;
   const auth = authOf(authChannel);
   const keeper = new CredentialKeeper({
@@ -129,11 +132,24 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     },
   });
 
-  const egressToken = async (): Promise<string | undefined> => {
-    const token = slot.findEgressToken(timers.now());
-    if (token !== undefined) return token;
-    await Promise.race([slot.nextEgress(), timers.wait(firstTokenWaitMs, stopping.signal)]);
-    return slot.findEgressToken(timers.now());
+  const egressToken = async (refused?: string): Promise<string | undefined> => {
+    const held = (): string | undefined => {
+      const token = slot.findEgressToken(timers.now());
+      return token === refused ? undefined : token;
+    };
+    if (refused !== undefined) slot.refuseEgress(refused);
+    if (held() === undefined) await Promise.race([slot.nextEgress(), timers.wait(tokenWaitMs, stopping.signal)]);
+    return held();
+  };
+
+  /** Makes a call with the session, so that it is replaced if it is refused: a moment later, since all supervisors are asked at once. */
+  const checkSession = async (): Promise<void> => {
+    await timers.wait(random() * sessionCheckSpreadMs, stopping.signal);
+    try {
+      await auth.getPrincipal({}, { signal: stopping.signal });
+    } catch (cause) {
+      if (!(cause instanceof ServiceError)) throw cause;
+    }
   };
 
   const debugging = startDebugServer({ socketPath: options.debugSocket, slot, keeper, sandbox });
@@ -225,6 +241,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
               ),
             );
           },
+          onCheckSession: () => follow(checkSession()),
           timers,
           random,
           logger,

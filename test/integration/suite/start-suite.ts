@@ -49,6 +49,10 @@ export interface TestSuite {
   /** What Auth signs tokens with. */
   readonly signingKeys: SigningKeyRing;
   readonly driver: RecordingDriver;
+  /** Where sandboxes have a directory each with the socket of their egress proxy. */
+  readonly egressDirectory: string;
+  /** Starts another Auth on the same database, with the same sealing key. */
+  startAuthReplica(): Promise<{ readonly mtls: string; stop(): Promise<void> }>;
   address(service: ServiceName, listener: "edge" | "mtls"): string;
   /** host:port of the web front, and the name that its certificate carries. */
   readonly web: { readonly address: string; readonly serverName: string };
@@ -71,6 +75,8 @@ export async function startSuite(
     /** OpenID providers, as the configuration names them. */
     readonly oidc?: readonly object[];
     readonly clock?: () => number;
+    /** How long a signing key is published before it signs; default: the setting's. */
+    readonly publishSeconds?: number;
   } = {},
 ): Promise<TestSuite> {
   const directory = await mkdtemp(join(tmpdir(), "sg-"));
@@ -120,6 +126,7 @@ export async function startSuite(
     ].map((user) => ({ ...user, organization_name: user.organization_id })),
     users: { sign_up: "open" as const },
     jwks: { address: "127.0.0.1:0" },
+    signing_keys: { ...(options.publishSeconds !== undefined && { publish_seconds: options.publishSeconds }) },
   };
   const anyFile = pki.serviceAuthority.certificateFile; // the recording driver looks at none of these
   const sandboxSettings = {
@@ -222,6 +229,12 @@ export async function startSuite(
     signingKeys,
     driver,
     checks,
+    egressDirectory: directories.egress,
+    startAuthReplica: async () => {
+      const config = { ...common("auth"), directories: { control: join(directory, "r", "replica") }, ...authSettings };
+      const replica = await startAuth(authConfig.parse(config), deps());
+      return { mtls: replica.addresses.mtls[0] ?? "", stop: replica.stop };
+    },
     address: (service, listener) => {
       const [address] = addresses.get(service)?.[listener] ?? [];
       if (address === undefined) throw new Error(`${service} has no ${listener} listener`);

@@ -47,6 +47,11 @@ describe("G-08 a rotation", () => {
     expect(stateOfKey(current, keys, 700)).toBe("previous");
   });
 
+  it("does not wait for a key that was published together with the first one", () => {
+    const plan = planRotation([current, keyOf()], "EdDSA", { now: 1, publishMs, minimumAgeMs: 0 });
+    expect(plan?.signsFromMs).toBe(1);
+  });
+
   it("is not begun while one is under way, nor before the current key is old enough", () => {
     const keys = [current, { ...next, signsFromMs: 700 }, keyOf({ publishedAtMs: 200 })];
     expect(planRotation(keys, "EdDSA", { now: 300, publishMs, minimumAgeMs: 0 })).toBeUndefined();

@@ -49,7 +49,7 @@ export interface Promotion {
 
 /**
  * What a rotation of one algorithm's keys does now: the waiting key begins to sign, once it has been published for `publishMs`, so
- * that every verifier knows it by then. Undefined while a rotation is under way, or the current key signs for less than `minimumAgeMs`.
+ * that every verifier knows it by then. Whoever knows any key knows one that was published together with the first. Undefined while a rotation is under way, or the current key signs for less than `minimumAgeMs`.
  */
 export function planRotation(
   keys: readonly SigningKeyRecord[],
@@ -64,7 +64,8 @@ export function planRotation(
   );
   if (waiting === undefined || isUnderWay) return undefined;
   if (current?.signsFromMs !== undefined && now - current.signsFromMs < minimumAgeMs) return undefined;
-  return { kid: waiting.kid, signsFromMs: Math.max(now, waiting.publishedAtMs + publishMs) };
+  const isOfTheFirst = !keys.some((key) => key.algorithm === algorithm && key.publishedAtMs < waiting.publishedAtMs);
+  return { kid: waiting.kid, signsFromMs: isOfTheFirst ? now : Math.max(now, waiting.publishedAtMs + publishMs) };
 }
 
 /**

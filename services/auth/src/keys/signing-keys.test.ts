@@ -92,15 +92,30 @@ describe("the signing keys", () => {
 
   it("G-08 begin to sign by the clock, without anything being read", async () => {
     const keys = await started();
-    const waiting = keys.records.find(
-      ({ algorithm, signsFromMs }) => algorithm === "EdDSA" && signsFromMs === undefined,
-    );
-    await keys.store.rotate({ algorithms: ["EdDSA"], minimumAgeMs: 0 }, now, actor);
-    await keys.load();
+    const rotate = async () => {
+      await keys.load();
+      const waiting = keys.records.find((key) => key.algorithm === "EdDSA" && key.signsFromMs === undefined);
+      await keys.store.rotate({ algorithms: ["EdDSA"], minimumAgeMs: 0 }, now, actor);
+      await keys.load();
+      return waiting;
+    };
+    now += 1;
+    await rotate();
+    const waiting = await rotate();
     now += 599_999;
     expect(keys.current("EdDSA").kid).not.toBe(waiting?.kid);
     now += 1;
     expect(keys.current("EdDSA").kid).toBe(waiting?.kid);
+  });
+
+  it("have ids that a command line takes", async () => {
+    const keys = await started();
+    for (let count = 0; count < 80; count += 1) {
+      now += 700_000;
+      await keys.store.rotate({ algorithms: ["EdDSA"], minimumAgeMs: 0 }, now, actor);
+    }
+    await keys.load();
+    for (const { kid } of keys.records) expect(kid).toMatch(/^[A-Za-z0-9]/);
   });
 
   it("G-07 begin with the keys of the directory's files", async () => {

@@ -229,7 +229,15 @@ function longestLifeMs(algorithm: string): number {
   return Math.max(...rules.map(({ maxLifeMs }) => maxLifeMs)) + ALLOWANCE_MS;
 }
 
+/** One whose kid begins with a letter or a digit: a command line would take a leading hyphen for an option. */
 function newPrivateKey(algorithm: string): KeyObject {
+  for (;;) {
+    const key = anyPrivateKey(algorithm);
+    if (/^[A-Za-z0-9]/.test(keyThumbprint(key))) return key;
+  }
+}
+
+function anyPrivateKey(algorithm: string): KeyObject {
   switch (algorithm) {
     case "EdDSA":
       return generateKeyPairSync("ed25519").privateKey;

@@ -5,12 +5,13 @@ import { connectSupervisor, Outgoing, type RunningService, startSandboxService }
 import { ScriptedWorld } from "../scripted-world.fixture.ts";
 import { createSandboxDatabase, type SandboxDatabase } from "../store/sandbox-database.fixture.ts";
 
+const world = new ScriptedWorld();
 let database: SandboxDatabase;
 let service: RunningService;
 
 beforeAll(async () => {
   database = await createSandboxDatabase();
-  service = await startSandboxService(database, new ScriptedWorld(), {
+  service = await startSandboxService(database, world, {
     deps: { timing: { pingIntervalMs: 10, silenceMs: 100 } },
   });
 });
@@ -33,6 +34,15 @@ async function endOf(id: string, messages: readonly NonNullable<Message>[], inca
   }
 }
 const hello = (incarnation: bigint) => ({ case: "hello", value: { incarnation } }) as const;
+
+it("G-15 asks every supervisor to check its session when a signing key is revoked", async () => {
+  const ids = [await service.create(), await service.create()];
+  const supervisors = ids.map((id) => connectSupervisor(service, id));
+  await Promise.all(supervisors.map((supervisor) => supervisor.nextCommand("ping")));
+  world.revokeKey();
+  await Promise.all(supervisors.map((supervisor) => supervisor.nextCommand("checkSession")));
+  for (const supervisor of supervisors) supervisor.disconnect();
+});
 
 it("pings, and ends the stream of a supervisor that does not answer", async () => {
   const id = await service.create();

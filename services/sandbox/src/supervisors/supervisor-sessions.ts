@@ -1,5 +1,5 @@
 import { ServiceError } from "@sandgate/rpc";
-import type { SupervisorSession } from "./supervisor-session.ts";
+import type { SupervisorCommand, SupervisorSession } from "./supervisor-session.ts";
 
 /** The streams of the supervisors that are connected to this process, one for each sandbox. */
 export class SupervisorSessions {
@@ -49,6 +49,16 @@ export class SupervisorSessions {
       waiters.delete(found.resolve);
       if (waiters.size === 0) this.#waiters.delete(sandboxId);
     }
+  }
+
+  /** Sends a command to all supervisors; those that do not read are passed over. */
+  sendAll(command: SupervisorCommand): void {
+    for (const session of this.#sessions.values())
+      try {
+        session.send(command);
+      } catch (error) {
+        if (!(error instanceof ServiceError)) throw error; // its stream is over
+      }
   }
 
   /** Ends all streams. */

@@ -18,6 +18,8 @@ describe("the forwarder", () => {
   let forwarder: Forwarder;
   let connections: ProxyConnection[];
   let token: string | undefined;
+  /** What takes the place of a refused token. */
+  let next: string | undefined;
   let arrivals: () => void;
 
   beforeEach(async () => {
@@ -25,6 +27,7 @@ describe("the forwarder", () => {
     connections = [];
     arrivals = () => {};
     token = "egress-secret";
+    next = undefined;
     proxy = createServer({ allowHalfOpen: true }, (socket) => {
       let text = "";
       let wake = (): void => {};
@@ -44,7 +47,7 @@ describe("the forwarder", () => {
     forwarder = await startForwarder({
       port: 0,
       egressSocket: join(directory, "egress.sock"),
-      egressToken: async () => token,
+      egressToken: async (refused) => (refused === undefined || token !== refused ? token : next),
       headTimeoutMs: 200,
       maxConnections: 4,
     });
@@ -220,6 +223,42 @@ describe("the forwarder", () => {
     await client.until("\r\n\r\n");
     expect(client.text()).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(connections).toHaveLength(0);
+  });
+
+  it.each([
+    ["CONNECT", "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\nhello"],
+    ["GET", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n"],
+  ])("G-08 asks again with the next token when the proxy does not take this one: %s", async (_, text) => {
+    next = "next-secret";
+    const client = await dial();
+    client.socket.write(text);
+    const first = await upstream();
+    await first.received("\r\n\r\n");
+    first.socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno");
+    const second = await upstream(1);
+    expect(await second.received("\r\n\r\n")).toContain("Bearer next-secret\r\n");
+    second.socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    await once(client.socket, "end");
+    expect(client.text()).toMatch(/^HTTP\/1.1 200 OK/);
+    expect(client.text()).not.toContain("407");
+  });
+
+  it("passes the refusal on where there is no other token, and never sends a body twice", async () => {
+    const without = await dial();
+    without.socket.write("GET http://example.com/ HTTP/1.1\r\n\r\n");
+    const first = await upstream();
+    await first.received("\r\n\r\n");
+    first.socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    expect(await without.until("\r\n\r\n")).toMatch(/^HTTP\/1.1 407 /);
+
+    next = "next-secret";
+    const withBody = await dial();
+    withBody.socket.write("POST http://example.com/ HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
+    const second = await upstream(1);
+    await second.received("\r\n\r\nhi");
+    second.socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    expect(await withBody.until("\r\n\r\n")).toMatch(/^HTTP\/1.1 407 /);
+    expect(connections).toHaveLength(2);
   });
 
   it("answers 503 without a credential and 502 without a proxy", async () => {

@@ -7,8 +7,8 @@ export interface ForwarderOptions {
   /** 127.0.0.1 in the sandbox's network namespace; 0 takes any port. */
   readonly port: number;
   readonly egressSocket: string;
-  /** The egress token; waits a little for the first one; undefined when there is none. */
-  readonly egressToken: () => Promise<string | undefined>;
+  /** The egress token, another than a refused one; waits a little for it; undefined when there is none. */
+  readonly egressToken: (refused?: string) => Promise<string | undefined>;
   /** Default 512. */
   readonly maxConnections?: number;
   /** From the connection's start to the end of the head; default 15,000. */
@@ -79,19 +79,57 @@ async function serve(client: Socket, options: ForwarderOptions, onRequest: () =>
   const token = await options.egressToken();
   if (token === undefined)
     return refuse(client, "503 Service Unavailable", "this sandbox has no egress credential now");
-  const proxy = connect({ path: options.egressSocket, allowHalfOpen: true });
+  const ask = async (credential: string): Promise<Socket | undefined> => {
+    const socket = await connectTo(options.egressSocket, client);
+    if (socket === undefined) return undefined;
+    onRequest();
+    socket.write(composeHead(request, credential), "latin1");
+    return socket;
+  };
+  let proxy = await ask(token);
+  if (proxy === undefined) return refuse(client, "502 Bad Gateway", "the egress proxy cannot be reached");
+  if (request.kind === "forward") sendBody({ client, proxy, body: request.body, rest: head.rest });
+  let answer = await readAnswer(proxy);
+  if (answer?.status === 407) {
+    // the key that signed the token may be revoked; what had a body is not asked again, because that is gone
+    const another = await options.egressToken(token);
+    if (another !== undefined && request.body === 0) {
+      proxy.destroy();
+      proxy = await ask(another);
+      if (proxy === undefined) return refuse(client, "502 Bad Gateway", "the egress proxy cannot be reached");
+      answer = await readAnswer(proxy);
+    }
+  }
+  await relayAnswer({ client, proxy, request, rest: head.rest, answer });
+}
+
+/** A connection to the proxy that ends with the client's; undefined when it cannot be had. */
+async function connectTo(egressSocket: string, client: Socket): Promise<Socket | undefined> {
+  const proxy = connect({ path: egressSocket, allowHalfOpen: true });
   proxy.pause();
   client.once("close", () => proxy.destroy());
   try {
     await new Promise<void>((resolve, reject) => proxy.once("connect", resolve).once("error", reject));
   } catch {
-    return refuse(client, "502 Bad Gateway", "the egress proxy cannot be reached");
+    return undefined;
   }
   proxy.on("error", () => proxy.destroy());
-  onRequest();
-  proxy.write(composeHead(request, token), "latin1");
-  if (request.kind === "forward") sendBody({ client, proxy, body: request.body, rest: head.rest });
-  await relayAnswer({ client, proxy, request, rest: head.rest });
+  if (client.destroyed) proxy.destroy();
+  return proxy;
+}
+
+/** The head of an answer, and what came behind it. */
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly rest: Buffer;
+}
+
+/** The proxy's next answer; undefined when what it says is none. */
+async function readAnswer(proxy: Socket, already: Buffer = Buffer.alloc(0)): Promise<Answer | undefined> {
+  const head = await readHead(proxy, { maxBytes: 2 * maxHeadBytes, timeoutMs: answerTimeoutMs, already });
+  const status = typeof head === "string" ? undefined : parseStatus(head.text);
+  return typeof head === "string" || status === undefined ? undefined : { status, text: head.text, rest: head.rest };
 }
 
 function composeHead(request: RequestHead, token: string): string {
@@ -131,19 +169,18 @@ async function relayAnswer(options: {
   proxy: Socket;
   request: RequestHead;
   rest: Buffer;
+  answer: Answer | undefined;
 }): Promise<void> {
   const { client, proxy, request, rest } = options;
-  let already: Buffer = Buffer.alloc(0);
+  let head = options.answer;
   for (;;) {
-    const head = await readHead(proxy, { maxBytes: 2 * maxHeadBytes, timeoutMs: answerTimeoutMs, already });
-    const status = typeof head === "string" ? undefined : parseStatus(head.text);
-    if (typeof head === "string" || status === undefined)
-      return refuse(client, "502 Bad Gateway", "the egress proxy gave no answer");
+    if (head === undefined) return refuse(client, "502 Bad Gateway", "the egress proxy gave no answer");
+    const { status } = head;
     const tunnel = request.kind === "connect" ? status >= 200 && status < 300 : status === 101;
     const interim = status < 200 && !tunnel;
     client.write(`${interim || tunnel ? head.text : closing(head.text)}\r\n\r\n`, "latin1");
     if (interim) {
-      already = head.rest;
+      head = await readAnswer(proxy, head.rest);
       continue;
     }
     if (head.rest.length > 0) client.write(head.rest);

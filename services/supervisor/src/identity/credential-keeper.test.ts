@@ -195,6 +195,49 @@ describe("G-11, G-14: the credential keeper", () => {
     await keeping;
   });
 
+  it("G-15 renews at once when the session is refused, and rejoins when the refresh is refused, too", async () => {
+    const { keeper, slot, events, timers, faults, stop } = setUp();
+    await keeper.enrol("bootstrap", stop.signal);
+    const keeping = keeper.keepSession(stop.signal);
+    faults.refreshSandboxToken = new ServiceError("CREDENTIAL_REJECTED", "its key is revoked");
+    const { session } = slot;
+    slot.refuseSession(session);
+    await timers.advance(0);
+    expect(events).toEqual(["issueSandboxToken", "refreshSandboxToken", "rejoin 1", "renewed connections"]);
+    slot.refuseSession(session); // that one is not held any more
+    await timers.advance(minute);
+    expect(events).toHaveLength(4);
+    await keeper.renew(stop.signal).catch(() => undefined); // as debug-rpc does
+    await timers.advance(0);
+    slot.refuseSession(slot.session);
+    await timers.advance(0);
+    expect(events.slice(4)).toEqual([
+      ...["refreshSandboxToken", "rejoin 2", "renewed connections"],
+      ...["refreshSandboxToken", "rejoin 3", "renewed connections"],
+    ]);
+    stop.abort();
+    await keeping;
+  });
+
+  it("G-15 gets another egress token when the proxy refuses one, ever more slowly, and goes on with the old one", async () => {
+    const { keeper, slot, events, timers, stop } = setUp();
+    const keeping = keeper.keepEgress(stop.signal);
+    await timers.advance(0);
+    for (const waitMs of [100, 200, 400]) {
+      const refused = slot.egressToken ?? "";
+      slot.refuseEgress(refused);
+      slot.refuseEgress("another");
+      await timers.advance(0);
+      expect(timers.waits.at(-1)).toBe(waitMs);
+      expect(slot.findEgressToken(timers.now())).toBe(refused);
+      await timers.advance(waitMs);
+      expect(slot.egressToken).not.toBe(refused);
+    }
+    expect(events).toHaveLength(4);
+    stop.abort();
+    await keeping;
+  });
+
   it("keeps an egress token fresh", async () => {
     const { keeper, slot, timers, stop } = setUp();
     const keeping = keeper.keepEgress(stop.signal);

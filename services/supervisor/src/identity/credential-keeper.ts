@@ -55,13 +55,14 @@ export class CredentialKeeper {
     }
   }
 
-  /** Renews the session credentials in time, until the signal aborts. */
+  /** Renews the session credentials in time, and at once when they were refused, until the signal aborts. */
   async keepSession(signal: AbortSignal): Promise<void> {
     const { slot, timers, logger, sandboxId } = this.#options;
     const backoff = this.#backoff();
     while (!signal.aborted) {
-      const { session } = slot;
-      if (session !== undefined) await timers.wait(renewalTime({ ...session, seed: sandboxId }) - timers.now(), signal);
+      const { session, sessionEnd } = slot;
+      const early = AbortSignal.any([signal, sessionEnd]);
+      if (session !== undefined) await timers.wait(renewalTime({ ...session, seed: sandboxId }) - timers.now(), early);
       // A failure leaves the old credentials, whose time of renewal has come: the wait above is none then, the backoff's is.
       while (!signal.aborted && slot.session === session) {
         try {
@@ -77,23 +78,28 @@ export class CredentialKeeper {
     }
   }
 
-  /** Keeps an egress token in the slot, until the signal aborts. */
+  /** Keeps an egress token in the slot, and replaces one that the proxy has refused, until the signal aborts. */
   async keepEgress(signal: AbortSignal): Promise<void> {
     const { slot, timers, logger, sandboxId, auth } = this.#options;
-    const backoff = this.#backoff();
+    const outage = this.#backoff();
+    const refusal = this.#backoff();
     while (!signal.aborted) {
       try {
         const issuedAt = timers.now();
         const { token, expireTime } = await auth.issueEgressToken({ sandboxId }, { signal });
         const expiresAt = expireTime === undefined ? issuedAt : timestampMs(expireTime);
         slot.egress = { token, issuedAt, expiresAt };
-        backoff.reset();
-        await timers.wait(renewalTime({ issuedAt, expiresAt, seed: sandboxId }) - timers.now(), signal);
+        outage.reset();
+        const early = AbortSignal.any([signal, slot.egressRefused]);
+        await timers.wait(renewalTime({ issuedAt, expiresAt, seed: sandboxId }) - timers.now(), early);
+        // tokens that are refused as soon as they are new must not be asked for ever faster
+        if (slot.egressRefused.aborted) await timers.wait(refusal.next(), signal);
+        else refusal.reset();
       } catch (cause) {
         if (!(cause instanceof ServiceError)) throw cause;
         if (signal.aborted) return;
         logger.warn("no egress token", { reason: cause.reason });
-        await timers.wait(backoff.next(), signal);
+        await timers.wait(outage.next(), signal);
       }
     }
   }
@@ -106,7 +112,7 @@ export class CredentialKeeper {
         const { credentials } = await auth.refreshSandboxToken({ sandboxId }, { signal });
         return this.#accept(credentials);
       } catch (cause) {
-        if (!(cause instanceof ServiceError) || !lostCredential.has(cause.reason)) throw cause;
+        if (!isLostCredential(cause)) throw cause;
       }
     }
     await this.#rejoin(signal);
@@ -171,6 +177,11 @@ const lostCredential: ReadonlySet<Reason> = new Set([
   "CREDENTIAL_EXPIRED",
   "CREDENTIAL_REVOKED",
 ]);
+
+/** Whether an error says that the session that the call was made with is of no use any more. */
+export function isLostCredential(cause: unknown): cause is ServiceError {
+  return cause instanceof ServiceError && lostCredential.has(cause.reason);
+}
 
 function isPassing(cause: unknown): cause is ServiceError {
   return cause instanceof ServiceError && passing.has(cause.reason);

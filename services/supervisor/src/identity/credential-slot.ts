@@ -28,6 +28,8 @@ export class CredentialSlot {
   #session: SessionCredentials | undefined;
   #egress: EgressCredential | undefined;
   #egressWaiters: (() => void)[] = [];
+  #sessionEnd = new AbortController();
+  #egressRefusal = new AbortController();
 
   constructor(keys: KeyPair) {
     this.keys = keys;
@@ -39,11 +41,25 @@ export class CredentialSlot {
   }
 
   set session(credentials: SessionCredentials | undefined) {
+    const last = this.#sessionEnd;
     this.#session = credentials;
+    this.#sessionEnd = new AbortController();
+    last.abort();
+  }
+
+  /** Aborts when the session that is held now was refused, or replaced. */
+  get sessionEnd(): AbortSignal {
+    return this.#sessionEnd.signal;
+  }
+
+  /** Says that a session was refused. Without effect when another is held by now. */
+  refuseSession(session: SessionCredentials | undefined): void {
+    if (session === this.#session) this.#sessionEnd.abort();
   }
 
   set egress(credential: EgressCredential) {
     this.#egress = credential;
+    this.#egressRefusal = new AbortController();
     for (const wake of this.#egressWaiters.splice(0)) wake();
   }
 
@@ -55,6 +71,16 @@ export class CredentialSlot {
   /** The egress token, if it is good for now. */
   findEgressToken(now: number): string | undefined {
     return this.#egress !== undefined && this.#egress.expiresAt > now ? this.#egress.token : undefined;
+  }
+
+  /** Aborts when the proxy refuses the egress token that is held now. */
+  get egressRefused(): AbortSignal {
+    return this.#egressRefusal.signal;
+  }
+
+  /** Says that the proxy has refused a token. It stays in use until there is another: an origin can make an answer look like that. */
+  refuseEgress(token: string): void {
+    if (token === this.#egress?.token) this.#egressRefusal.abort();
   }
 
   /** Resolves at the next egress credential. */
