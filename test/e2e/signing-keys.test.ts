@@ -64,14 +64,11 @@ describe("the signing keys of a running suite", () => {
     const before = await held("--egress");
     const [rotation] = await suite.json("keys", "rotate");
     expect(rotation).toMatchObject({ rotated: true });
-    const states = (await keys()).map(
-      ({ algorithm, state }) => `${algorithm} ${state.replace("SIGNING_KEY_STATE_", "")}`,
-    );
-    expect(states.sort()).toEqual(
-      ["ES256", "EdDSA"].flatMap((algorithm) =>
-        ["CURRENT", "NEXT", "PREVIOUS"].map((state) => `${algorithm} ${state}`),
-      ),
-    );
+    const published = await keys();
+    for (const algorithm of new Set(published.map((key) => key.algorithm))) {
+      const states = published.filter((key) => key.algorithm === algorithm).map(({ state }) => state);
+      expect(states.sort()).toEqual(["CURRENT", "NEXT", "PREVIOUS"].map((state) => `SIGNING_KEY_STATE_${state}`));
+    }
     expect(await present(before.token)).toBe(200);
     expect(await ask()).toBe("200");
     const { exitCode } = await askSupervisor({ directory: suite.path, root }, sandboxId, ["refresh"]);

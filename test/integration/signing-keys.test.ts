@@ -204,7 +204,8 @@ it("G-08 two rotations under a load of every kind of token refuse no valid one",
 it("G-08 two replicas have the same keys, and say so", async () => {
   const [one, two] = await Promise.all(auths.map((auth) => auth.listSigningKeys({})));
   expect(one?.keys).toEqual(two?.keys);
-  expect(one?.keys.filter(({ state }) => state === SigningKeyState.CURRENT)).toHaveLength(2);
+  const current = one?.keys.filter(({ state }) => state === SigningKeyState.CURRENT).map(({ algorithm }) => algorithm);
+  expect(current).toEqual([...new Set(one?.keys.map(({ algorithm }) => algorithm))]);
 });
 
 it("G-15 a revoked key's tokens are refused everywhere within a second of the answer, and new ones are taken", async () => {
