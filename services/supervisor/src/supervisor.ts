@@ -116,7 +116,6 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const auth = authOf(watchRefusals(authChannel, slot));
   const sandboxClient = createClient(SandboxService, watchRefusals(sandboxChannel, slot));
   const sandbox = parts.sandbox?.(sandboxClient) ?? sandboxClient;
-  const auth = authOf(authChannel);
   const keeper = new CredentialKeeper({
     sandboxId,
     slot,
