@@ -26,6 +26,10 @@ describe("the command line", () => {
     ["a suite that does not run", ["ls"], 5],
     ["exec where no suite runs", ["exec", "box", "true"], 125],
     ["a policy file that is not there", ["policy", "lint", "/nowhere"], 2],
+    ["a token that is none", ["token", "inspect", "--file", join(import.meta.dirname, "version.ts")], 1],
+    ["a token file that is not there", ["token", "inspect", "--file", "/nowhere"], 2],
+    ["sessions to revoke in two ways", ["session", "revoke", "--all", "--user", "x"], 2],
+    ["sessions to revoke in no way", ["session", "revoke"], 2],
     ["help", ["help"], 0],
     ["the help of a command", ["run", "--help"], 0],
     ["the version", ["--version"], 0],
@@ -45,6 +49,21 @@ describe("the command line", () => {
     const { status, stdout } = sandgate("policy", "lint", file);
     expect(status).toBe(2);
     expect(stdout).toContain("public suffix");
+  });
+
+  it("S0-03 inspects a token without a suite, and prints no signature", () => {
+    const file = join(folder, "token");
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    writeFileSync(file, `${part({ typ: "JWT", alg: "ES256" })}.${part({ exp: 1_772_366_400 })}.c2lnbmF0dXJl\n`);
+    const { status, stdout } = sandgate("token", "inspect", "--file", file);
+    expect(status).toBe(0);
+    expect(stdout).toContain("2026-03-01T12:00:00.000Z");
+    expect(stdout).not.toContain("c2lnbmF0dXJl");
+    expect(JSON.parse(sandgate("token", "inspect", "--json", "--file", file).stdout)).toEqual({
+      header: { typ: "JWT", alg: "ES256" },
+      claims: { exp: 1_772_366_400 },
+      verified: false,
+    });
   });
 
   it("shows the exit codes", () => {

@@ -23,7 +23,11 @@ import type { SetPolicyOptions } from "./commands/policy-set.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
 import type { RemoveOptions } from "./commands/rm.ts";
 import type { RunOptions } from "./commands/run.ts";
+import type { ListSessionsOptions } from "./commands/session-ls.ts";
+import type { RevokeSessionOptions, RevokeTokenOptions } from "./commands/session-revoke.ts";
 import type { SignUpOptions } from "./commands/sign-up.ts";
+import type { InspectTokenOptions } from "./commands/token-inspect.ts";
+import type { MintTokenOptions } from "./commands/token-mint.ts";
 import type { UpOptions } from "./commands/up.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
@@ -262,9 +266,73 @@ export function createCommandTree(runner: Runner, version: string): Command {
   command(program, "whoami")
     .summary("say who you are, as every service sees it")
     .action(action<[], unknown>(runner, async (context) => (await import("./commands/whoami.ts")).whoami(context)));
-  command(program, "token")
+  const token = command(program, "token");
+  token
     .summary("print an access token of yours (15 minutes at most), for grpcurl and the like")
     .action(action<[], unknown>(runner, async (context) => (await import("./commands/token.ts")).printToken(context)));
+  command(token, "mint")
+    .summary("mint a container token for a sandbox")
+    .argument("<sandbox>", "name or id")
+    .option("--audience <audience>", "who is to accept it (default: the egress proxy)")
+    .option("--host <host>", "narrow it to this host, if the sandbox's policy allows it; repeatable", collect, [])
+    .option("--life <duration>", "how long it lives, 1m to 4h (default: the service's)", duration)
+    .option("--hipaa", "mark it as regulated by HIPAA")
+    .option("--pci", "mark it as compliant with PCI")
+    .option("--certificate <file>", "bind it to the client certificate in this file")
+    .option("--out <file>", "write it to this file, closed to others, instead of standard output")
+    .action(
+      action<[string], MintTokenOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/token-mint.ts")).mintToken(context, sandbox, options),
+      ),
+    );
+  command(token, "inspect")
+    .summary("show what a token on standard input says; verifies nothing, needs no suite")
+    .option("--file <file>", "read it from this file")
+    .action(
+      action<[], InspectTokenOptions>(runner, async (context, _, options) =>
+        (await import("./commands/token-inspect.ts")).inspectToken(context, options),
+      ),
+    );
+  command(token, "revoke")
+    .summary("revoke the container token on standard input, everywhere")
+    .option("--file <file>", "read it from this file")
+    .option("--reason <text>", "why, for the audit log", "")
+    .action(
+      action<[], RevokeTokenOptions>(runner, async (context, _, options) =>
+        (await import("./commands/session-revoke.ts")).revokeToken(context, options),
+      ),
+    );
+  const session = program.command("session").description("The live sessions of container tokens.").helpCommand(false);
+  command(session, "ls")
+    .summary("list them, newest first")
+    .option("--sandbox <sandbox>", "only those of this sandbox (name or id)")
+    .option("--user <id>", "only those of this user")
+    .option("--limit <n>", "at most so many, the newest", count, 100)
+    .action(
+      action<[], ListSessionsOptions>(runner, async (context, _, options) =>
+        (await import("./commands/session-ls.ts")).listSessions(context, options),
+      ),
+    );
+  command(session, "get")
+    .summary("show one")
+    .argument("<id>", "the token's id (jti)")
+    .action(
+      action<[string], unknown>(runner, async (context, [id]) =>
+        (await import("./commands/session-ls.ts")).getSession(context, id),
+      ),
+    );
+  command(session, "revoke")
+    .summary("revoke the tokens of sessions, everywhere")
+    .argument("[id]", "the token's id (jti)")
+    .option("--sandbox <sandbox>", "all of this sandbox (name or id)")
+    .option("--user <id>", "all of this user")
+    .option("--all", "all of your organization")
+    .option("--reason <text>", "why, for the audit log", "")
+    .action(
+      action<[string | undefined], RevokeSessionOptions>(runner, async (context, [id], options) =>
+        (await import("./commands/session-revoke.ts")).revokeSessions(context, id, options),
+      ),
+    );
   const audit = command(program, "audit")
     .summary("list the audit logs, oldest first")
     .option("--sandbox <sandbox>", "only events about this sandbox (name or id)")
