@@ -242,7 +242,13 @@ function configsOf(context: {
       directories: { control: directories.control },
       ...authSettings,
     },
-    policy: { ...common("policy"), ...listening(addressOf("policy")), database, clients: { auth } },
+    policy: {
+      ...common("policy"),
+      ...listening(addressOf("policy")),
+      database,
+      directories: { control: directories.control },
+      clients: { auth },
+    },
     sandbox: {
       ...common("sandbox"),
       ...listening(addressOf("sandbox")),
