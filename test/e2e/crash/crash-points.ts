@@ -49,7 +49,7 @@ export const proxyCrashPoints: CrashPointOptions = {
 };
 
 /** Where it can die around a sandbox's socket. */
-export const channelCrashPoints: CrashPointOptions = { harmless: ["isReachable", "recheck"] };
+export const channelCrashPoints: CrashPointOptions = { harmless: ["isReachable", "recheck", "cutAllowed"] };
 
 /** Where a supervisor can die: around every call, and every message that says or asks for something new. */
 export const supervisorCrashPoints: CrashPointOptions = {
