@@ -13,7 +13,7 @@ export const sandboxCrashPoints: CrashPointOptions = {
 };
 
 /** Where it can die around its driver: every call that does something. */
-export const driverCrashPoints: CrashPointOptions = { harmless: ["takeSpare"] };
+export const driverCrashPoints: CrashPointOptions = { harmless: ["takeSpare", "keepSpare"] };
 
 /** Where Auth can die around its store: every commit. */
 export const authCrashPoints: CrashPointOptions = {
