@@ -231,7 +231,8 @@ export async function startSuite(
     checks,
     egressDirectory: directories.egress,
     startAuthReplica: async () => {
-      const config = { ...common("auth"), directories: { control: join(directory, "r", "replica") }, ...authSettings };
+      const directories = { control: join(directory, "r", "replica") };
+      const config = { ...common("auth"), ...servingGateway, directories, ...authSettings };
       const replica = await startAuth(authConfig.parse(config), deps());
       return { mtls: replica.addresses.mtls[0] ?? "", stop: replica.stop };
     },
