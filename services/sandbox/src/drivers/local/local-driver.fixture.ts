@@ -12,6 +12,7 @@ import { build } from "esbuild";
 import { expect } from "vitest";
 import type { DriverUnderTest } from "../sandbox-driver.contract.ts";
 import type { DriverExit, SandboxDriver } from "../sandbox-driver.ts";
+import type { LocalDriverOptions } from "./local-driver.ts";
 
 /** As whom a driver runs. */
 export interface DriverAccount {
@@ -71,9 +72,10 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
         serviceCa,
         authServerName: serverName,
         sandboxServerName: serverName,
-        sockets: { enrol: "enrol.sock", auth: "control.sock", sandbox: "control.sock" },
+        policyServerName: serverName,
+        sockets: { enrol: "enrol.sock", auth: "control.sock", sandbox: "control.sock", policy: "control.sock" },
       },
-    });
+    } satisfies LocalDriverOptions);
   await open();
 
   return {
