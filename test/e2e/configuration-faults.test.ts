@@ -81,7 +81,7 @@ function sound(program: Program): Record<string, unknown> & { readonly tls: obje
     case "sandbox":
       return { ...stored, clients: { auth: anyAddress, policy: anyAddress }, ...sandbox };
     case "policy":
-      return { ...stored, clients: { auth: anyAddress } };
+      return { ...stored, clients: { auth: anyAddress }, directories: { control: directories.control } };
     case "all-in-one":
       return { ...stored, ...auth, ...sandbox };
     case "egress-proxy":
@@ -226,7 +226,7 @@ describe.each(["auth", "all-in-one"] as const)("%s", { timeout: 60_000 }, (progr
     const end = await start(program, { ...sound(program), ...over, extra: 1 });
     expect(faultsOf(program, notValid, end)).toEqual([
       "extra: unknown field",
-      "operators: no user could be authenticated: name at least one operator",
+      "operators: no user could be authenticated: name at least one operator, or a provider in oidc",
     ]);
   });
 
