@@ -14,6 +14,7 @@ import { join, resolve } from "node:path";
 import { createStage, type Stage } from "./demo/stage.ts";
 import { playStory } from "./demo/story.ts";
 import { Telling } from "./demo/telling.ts";
+import { setUp } from "./setup.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
@@ -49,9 +50,8 @@ async function main(): Promise<number> {
 
 /** Has the machine and the bundles ready; answers the exit code when they cannot be. */
 function prepare(): number {
-  const run = (script: string) =>
-    spawnSync(process.execPath, [join(root, "scripts", script)], { stdio: ["ignore", 2, 2] }).status ?? 1;
-  const setUp = run("setup.ts");
-  if (setUp !== 0) return setUp;
-  return existsSync(join(root, "dist/sandgate.mjs")) ? 0 : run("build.ts");
+  const machine = setUp();
+  if (machine !== 0 || existsSync(join(root, "dist/sandgate.mjs"))) return machine;
+  const build = [join(root, "scripts/build.ts")];
+  return spawnSync(process.execPath, build, { stdio: ["ignore", 2, 2] }).status ?? 1;
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -35,6 +35,17 @@ describe("the sandgate command", () => {
       expect(status).toBe(7);
     },
   );
+
+  it("keeps compiled code beside bundles of one's own, and uses none that somebody else may have written", () => {
+    writeFileSync(join(root, "dist/sandgate.mjs"), "console.log(process.env.NODE_COMPILE_CACHE)");
+    const compileCache = () =>
+      spawnSync(join(root, launcher), { encoding: "utf8", env: { ...process.env, NODE_COMPILE_CACHE: "/elsewhere" } })
+        .stdout;
+    expect(compileCache()).toBe(`${root}/dist/compile-cache\n`);
+    if (process.getuid?.() !== 0) return;
+    chownSync(join(root, "dist"), 65_534, 65_534);
+    expect(compileCache()).toBe("undefined\n");
+  });
 
   it("says how to build what is missing", () => {
     rmSync(join(root, "dist"), { recursive: true });

@@ -41,7 +41,7 @@ describe("set-up", () => {
     put("sudo", 'shift; exec "$@"');
     put("true", "");
     put("env", 'shift; exec "$@"');
-    expect(setUp()).toMatchObject({ stdout: "Installing bubblewrap ...\n", status: 0 });
+    expect(setUp()).toMatchObject({ stderr: "Installing bubblewrap ...\n", status: 0 });
   });
 
   it("exits 2 where the installation fails", () => {

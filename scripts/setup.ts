@@ -12,8 +12,11 @@ const needed = [
   { command: "setpriv", debianPackage: "util-linux" },
 ];
 
-const missing = needed.filter(({ command }) => !isOnPath(command)).map(({ debianPackage }) => debianPackage);
-if (missing.length > 0) process.exitCode = install(missing);
+/** Has the packages installed; answers the exit code: 0, or 2 when the user has to do it. */
+export function setUp(): number {
+  const missing = needed.filter(({ command }) => !isOnPath(command)).map(({ debianPackage }) => debianPackage);
+  return missing.length === 0 ? 0 : install(missing);
+}
 
 /** Installs Debian packages; answers the exit code: 0, or 2 when the user has to do it. */
 function install(packages: readonly string[]): number {
@@ -24,7 +27,7 @@ function install(packages: readonly string[]): number {
     console.error(`\n  sudo ${command.filter((word) => word !== "--yes").join(" ")}\n`);
     return 2;
   }
-  console.log(`Installing ${packages.join(" and ")} ...`);
+  console.error(`Installing ${packages.join(" and ")} ...`);
   const quiet = [...prefix, "env", "DEBIAN_FRONTEND=noninteractive"];
   if (!succeeds([...quiet, ...command])) {
     // A fresh image has no package lists; so the first attempt may fail for their lack alone.
@@ -51,3 +54,5 @@ function isOnPath(command: string): boolean {
     }
   });
 }
+
+if (import.meta.main) process.exitCode = setUp();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 
 const bundle = join(import.meta.dirname, "../../dist/sandgate.mjs");
+const launcher = join(import.meta.dirname, "../../services/cli/bin/sandgate");
 
 /** A suite in a directory of its own, reached by the command line as its users reach it. */
 export interface BenchSuite {
@@ -22,7 +23,7 @@ export function createBenchSuite(): BenchSuite {
   const directory = mkdtempSync(join(tmpdir(), "sandgate-bench-"));
   chmodSync(directory, process.getuid?.() === 0 ? 0o711 : 0o700); // as root, the sandboxes' uids have to pass
   const sandgate = async (...words: readonly string[]): Promise<readonly unknown[]> => {
-    const child = spawn(process.execPath, [bundle, ...words], {
+    const child = spawn(launcher, words, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: process.env["PATH"], HOME: directory, SANDGATE_DIRECTORY: directory },
     });

@@ -42,7 +42,7 @@ export async function createStage(options: { root: string; telling: Telling; sig
 
   const sandgate = async (words: readonly string[], input?: string): Promise<CommandOutcome> => {
     if (!closing) signal.throwIfAborted();
-    const child = spawn(process.execPath, [join(root, "dist/sandgate.mjs"), ...words], {
+    const child = spawn(join(root, "services/cli/bin/sandgate"), words, {
       stdio: ["pipe", "pipe", "pipe"],
       env: { PATH: process.env["PATH"], HOME: directory, SANDGATE_DIRECTORY: directory },
     });

@@ -48,25 +48,25 @@ export async function playStory(stage: Stage, telling: Telling): Promise<void> {
     telling.command("sandgate create alpha --allow api.example");
     telling.command("sandgate create beta");
     const startedAt = performance.now();
-    const created = await Promise.all([
-      sandgate(["create", "alpha", "--allow", "api.example", "--json"]),
-      sandgate(["create", "beta", "--json"]),
-    ]);
-    const tookMs = performance.now() - startedAt;
-    [alpha = alpha, beta = beta] = created.map(sandboxOf);
+    const create = async (name: string, ...options: readonly string[]) => {
+      const created = await sandgate(["create", name, ...options, "--json"]);
+      const tookMs = performance.now() - startedAt;
+      telling.claim(
+        `${name} is READY after ${milliseconds(tookMs)}: enrolled, connected, policy enforced, confinement proved`,
+        created.exitCode === 0,
+        created.document ?? created.stderr,
+      );
+      telling.fact("readyMs", Math.round(tookMs));
+      return sandboxOf(created);
+    };
+    [alpha, beta] = await Promise.all([create("alpha", "--allow", "api.example"), create("beta")]);
     telling.line(`alpha is ${alpha.spiffeId}`);
     telling.line(`beta  is ${beta.spiffeId}`);
-    telling.claim(
-      `both are READY after ${milliseconds(tookMs)}: enrolled, connected, policy enforced, confinement proved`,
-      created.every(({ exitCode }) => exitCode === 0),
-      created.map(({ document, stderr }) => document ?? stderr),
-    );
     telling.claim(
       "their identities differ",
       /^spiffe:\/\/.+\/sandbox\/sbx-/.test(alpha.spiffeId) && alpha.spiffeId !== beta.spiffeId,
     );
     telling.fact("sandboxes", [alpha, beta]);
-    telling.fact("readyMs", Math.round(tookMs));
     await put(stage, alpha, "request.mjs", requestProgram);
     await put(stage, alpha, "authority.pem", stage.origins.authority);
   });

@@ -29,4 +29,6 @@ export interface CommandEnvironment {
   readonly xdgRuntimeDirectory: string | undefined;
   /** DATABASE_URL: a PostgreSQL to use instead of the embedded one. Holds a password. */
   readonly databaseUrl: string | undefined;
+  /** Where Node keeps compiled code. */
+  readonly compileCache: string | undefined;
 }

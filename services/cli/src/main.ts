@@ -23,6 +23,7 @@ async function main(words: readonly string[]): Promise<number> {
     xdgConfigHome: variables["XDG_CONFIG_HOME"],
     xdgRuntimeDirectory: variables["XDG_RUNTIME_DIR"],
     databaseUrl: variables["DATABASE_URL"],
+    compileCache: variables["NODE_COMPILE_CACHE"],
   };
   const interruptions = new Interruptions();
   let exitCode: number = exitCodes.ok;

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
-import { AuthService } from "@sandgate/api/auth";
 import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
 import type { ClientFile, ServiceName } from "./client-file.ts";
 import { CommandFailure } from "./command-failure.ts";
@@ -36,7 +35,8 @@ export class SuiteConnection {
   }
 
   /** The suite's Auth without a credential: to log in, and to keep a login alive. */
-  loginServer(signal: AbortSignal): LoginServer {
+  async loginServer(signal: AbortSignal): Promise<LoginServer> {
+    const { AuthService } = await import("@sandgate/api/auth"); // most commands need none of its many messages
     return { auth: createClient(AuthService, this.#edge("auth")), signal };
   }
 
@@ -73,7 +73,7 @@ export class SuiteConnection {
   }
 
   #tokens(): AccessTokens {
-    const server = this.loginServer(new AbortController().signal);
+    const server = () => this.loginServer(new AbortController().signal);
     return new AccessTokens({ file: this.logins, server, clock: Date.now });
   }
 

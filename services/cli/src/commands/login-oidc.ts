@@ -22,7 +22,7 @@ export async function loginOidc(
   options: OidcLoginOptions,
 ): Promise<number> {
   const connection = new SuiteConnection(context.clientFile());
-  const server = connection.loginServer(context.interruptions.signal);
+  const server = await connection.loginServer(context.interruptions.signal);
   const { providers } = await server.auth.listLoginProviders({}, { signal: server.signal });
   const { issuer, clientId, resource, usesIdToken, scopes } = choose(providers, name);
   const provider = { issuer, clientId, resource, usesIdToken };

@@ -14,7 +14,7 @@ export interface LoginOptions {
 export async function login(context: CommandContext, name: string | undefined, options: LoginOptions): Promise<number> {
   const input = new SecretInput({ stdin: process.stdin, stderr: process.stderr });
   const connection = new SuiteConnection(context.clientFile());
-  const server = connection.loginServer(context.interruptions.signal);
+  const server = await connection.loginServer(context.interruptions.signal);
   if (options.apiKey === true) {
     const secret = (await input.ask("API key")).trim();
     return replaceLogin(context, connection, await logInWithKey(secret, server), undefined);

@@ -16,7 +16,7 @@ export interface LogoutOptions {
 export async function logout(context: CommandContext, options: LogoutOptions): Promise<number> {
   const { output } = context;
   const connection = new SuiteConnection(context.clientFile());
-  const server = connection.loginServer(context.interruptions.signal);
+  const server = await connection.loginServer(context.interruptions.signal);
   let ended: string | undefined;
   await connection.logins.change(async (login) => {
     if (login === undefined) return undefined;

@@ -12,7 +12,7 @@ export async function changePassword(context: CommandContext, name: string | und
   const login = name ?? (stored?.kind === "password" ? stored.name : await input.ask("Login name", { secret: false }));
   const password = await input.ask("Current password");
   const newPassword = await input.askNew("New password");
-  const server = connection.loginServer(context.interruptions.signal);
+  const server = await connection.loginServer(context.interruptions.signal);
   const { session } = await server.auth.changePassword({ login, password, newPassword }, { signal: server.signal });
   return replaceLogin(context, connection, toPasswordLogin(login, session), session?.user);
 }

@@ -15,7 +15,7 @@ export async function signUp(context: CommandContext, login: string, options: Si
   const input = new SecretInput({ stdin: process.stdin, stderr: process.stderr });
   const connection = new SuiteConnection(context.clientFile());
   const password = await input.askNew("Password");
-  const server = connection.loginServer(context.interruptions.signal);
+  const server = await connection.loginServer(context.interruptions.signal);
   const { session } = await server.auth.signUp(
     { login, password, name: options.name ?? "", organizationName: options.organization },
     { signal: server.signal },

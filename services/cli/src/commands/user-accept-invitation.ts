@@ -15,7 +15,7 @@ export async function acceptInvitation(context: CommandContext, options: AcceptO
   const connection = new SuiteConnection(context.clientFile());
   const token = await input.ask("Invitation");
   const password = await input.askNew("Password");
-  const server = connection.loginServer(context.interruptions.signal);
+  const server = await connection.loginServer(context.interruptions.signal);
   const { session } = await server.auth.acceptInvitation(
     { token: token.trim(), password, name: options.name ?? "" },
     { signal: server.signal },

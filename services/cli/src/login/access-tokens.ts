@@ -11,11 +11,15 @@ const spareMs = 30_000;
 /** The access token of the user's login: renewed once, however many commands find it old at the same moment. */
 export class AccessTokens {
   readonly #file: LoginFile;
-  readonly #server: LoginServer;
+  readonly #server: () => Promise<LoginServer>;
   readonly #clock: () => number;
   #renewing: Promise<string> | undefined;
 
-  constructor(deps: { readonly file: LoginFile; readonly server: LoginServer; readonly clock: () => number }) {
+  constructor(deps: {
+    readonly file: LoginFile;
+    readonly server: () => Promise<LoginServer>;
+    readonly clock: () => number;
+  }) {
     this.#file = deps.file;
     this.#server = deps.server;
     this.#clock = deps.clock;
@@ -42,7 +46,7 @@ export class AccessTokens {
       if (login === undefined) return undefined;
       if (login.accessToken !== stale && this.#isFresh(login)) return login; // another command was first
       try {
-        return await refreshLogin(login, this.#server, keep);
+        return await refreshLogin(login, await this.#server(), keep);
       } catch (thrown) {
         if (!(thrown instanceof ServiceError) || !isOver(thrown)) throw thrown;
         fault = thrown;

@@ -21,7 +21,7 @@ export async function replaceLogin(
     return login;
   });
   if (former !== undefined) {
-    const server = connection.loginServer(context.interruptions.signal);
+    const server = await connection.loginServer(context.interruptions.signal);
     // it is replaced whether or not the server hears of it; there it ends by itself
     await endLogin(former, server, { everywhere: false }).catch(() =>
       output.note("the former login could not be ended"),

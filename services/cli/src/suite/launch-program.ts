@@ -18,6 +18,8 @@ export interface Launch {
   readonly adminPort: number;
   /** The unprivileged uid that it runs with, where we are root. */
   readonly user?: Owner;
+  /** Where Node keeps its compiled code; a folder that nobody else writes to. */
+  readonly compileCache?: string | undefined;
 }
 
 /** A program that was started and may not be ready yet. */
@@ -33,7 +35,7 @@ const slowestPollMs = 50;
 
 /**
  * Starts a program. Detached, it outlives us and writes to its log file alone; otherwise its words also come to us, through
- * `child.stdout`. Nothing of our environment reaches it but PATH.
+ * `child.stdout`. Its environment is what is said here, and nothing of ours.
  */
 export function launchProgram(launch: Launch, options: { detached: boolean; path: string }): Launched {
   const words = [launch.node, "--max-semi-space-size=16", launch.bundle, ...processMark(launch.configFile)];
@@ -42,7 +44,10 @@ export function launchProgram(launch: Launch, options: { detached: boolean; path
   const child = spawn(command, args, {
     detached: true, // in a session of its own: an interruption at the terminal is for us, who end it in order
     cwd: "/",
-    env: { PATH: options.path },
+    env: {
+      PATH: options.path,
+      ...(launch.compileCache === undefined ? {} : { NODE_COMPILE_CACHE: launch.compileCache }),
+    },
     stdio: ["ignore", log ?? "pipe", log ?? "pipe"],
   });
   if (log !== undefined) closeSync(log);

@@ -17,6 +17,7 @@ export function startOptionsOf(context: CommandContext): StartOptions {
     preferredPorts: context.namedDirectory === undefined ? preferredPorts : {},
     databaseUrlFile: undefined,
     databaseUrl: context.environment.databaseUrl,
+    compileCache: context.environment.compileCache,
     developmentOrigins: [],
     timeoutMs: 60_000,
     signal: context.interruptions.signal,

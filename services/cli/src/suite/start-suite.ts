@@ -44,6 +44,8 @@ export interface StartOptions {
   /** A PostgreSQL to use instead of the embedded one. */
   readonly databaseUrlFile: string | undefined;
   readonly databaseUrl: string | undefined;
+  /** Where Node keeps the compiled code of programs that run as we do. */
+  readonly compileCache: string | undefined;
   readonly developmentOrigins: readonly DevelopmentOrigin[];
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -169,7 +171,7 @@ async function startMissing(context: {
           configFile,
           logFile: join(directories.log, `${name}.log`),
           adminPort: portOf(suite, name, "admin"),
-          ...(user === undefined ? {} : { user }),
+          ...(user === undefined ? { compileCache: options.compileCache } : { user }),
         };
         const started = launchProgram(launch, { detached: options.detached, path: searchPath });
         record(name, started.pid);
