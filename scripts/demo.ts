@@ -35,6 +35,8 @@ async function main(): Promise<number> {
       if (interrupted.signal.aborted) process.exit(130);
       interrupted.abort();
     });
+  // A reader that went away, as in `npm run demo | head`, hears no more of it.
+  process.stdout.on("error", () => interrupted.abort());
   try {
     stage = await createStage({ root, telling, signal: interrupted.signal });
     await playStory(stage, telling);

@@ -42,7 +42,7 @@ describe("sandgate up and status", () => {
         ["postgres", "all-in-one", "egress-proxy"].map((name) => expect.objectContaining({ name, state: "ready" })),
       ),
     );
-    // issue 2: the suite at rest, under 300 MB with its database
+    // the suite at rest stays under 300 MB with its database
     expect(status?.["memoryBytes"]).toBeLessThan(300_000_000);
   });
 

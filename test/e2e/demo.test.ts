@@ -27,7 +27,7 @@ interface Told {
   readonly steps: readonly { readonly title: string; readonly checks: readonly { claim: string; holds: boolean }[] }[];
 }
 
-it("plays the whole story of issue 2, and every step does what it says", { timeout: 240_000 }, () => {
+it("plays the whole story, and every step does what it says", { timeout: 240_000 }, () => {
   const before = remains();
   const { status, stdout, stderr } = spawnSync(process.execPath, [demo, "--json"], { encoding: "utf8" });
   const told: Told = JSON.parse(stdout);
@@ -73,5 +73,15 @@ it("leaves nothing behind when it is interrupted", { timeout: 120_000 }, async (
   for await (const line of createInterface({ input: child.stdout })) if (line.includes("Two sandboxes")) break;
   child.kill("SIGINT");
   expect((await closed)[0]).toBe(130);
+  expect(remains()).toEqual(before);
+});
+
+it("leaves nothing behind when its reader goes away", { timeout: 120_000 }, async () => {
+  const before = remains();
+  const child = spawn(process.execPath, [demo], { stdio: ["ignore", "pipe", "ignore"] });
+  const exited = once(child, "exit");
+  for await (const line of createInterface({ input: child.stdout })) if (line.includes("Two sandboxes")) break;
+  child.stdout.destroy();
+  expect((await exited)[0]).not.toBe(0);
   expect(remains()).toEqual(before);
 });
