@@ -19,6 +19,18 @@ export type Identity =
   | { readonly kind: "service"; readonly service: string; readonly caller?: Extract<Identity, { kind: "user" }> }
   | { readonly kind: "sandbox"; readonly which: "own" | "other"; readonly credential: "session" | "bootstrap" };
 
+/** How a gRPC client of any make opens a connection. */
+export interface Way {
+  /** host:port, or unix:/path */
+  readonly address: string;
+  /** The name that the server's certificate must carry. */
+  readonly serverName: string;
+  /** PEM, as the certificate and its key. */
+  readonly serviceCa: string;
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
 /** Somebody at one listener with certain credentials. */
 export interface Attacker {
   readonly name: string;
@@ -31,4 +43,6 @@ export interface Attacker {
   readonly exempt: readonly string[];
   /** The way to the program that has this service. */
   channelTo(serviceTypeName: string): Channel;
+  /** The same way, for clients that are not ours. Who comes by the web front has none. */
+  wayTo?(serviceTypeName: string): Way;
 }

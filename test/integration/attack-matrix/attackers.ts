@@ -41,6 +41,9 @@ interface PemIdentity {
   readonly keyPem: string;
 }
 
+/** Where an attacker's calls go, for our own client and for others. */
+type Route = Pick<Attacker, "channelTo" | "wayTo">;
+
 const hourMs = 3_600_000;
 const methods: readonly DescMethod[] = [AuthService, SandboxService, PolicyService].flatMap(({ methods }) => methods);
 const bidiMethods = methods.filter(({ methodKind }) => methodKind === "bidi_streaming").map(({ name }) => name);
@@ -53,6 +56,12 @@ const services: Readonly<Record<string, ServiceName>> = {
   [SandboxService.typeName]: "sandbox",
   [PolicyService.typeName]: "policy",
 };
+
+function serviceOf(typeName: string): ServiceName {
+  const service = services[typeName];
+  if (service === undefined) throw new Error(`nobody serves ${typeName}`);
+  return service;
+}
 
 const rolesOf = (organizationId: string, ...roles: string[]) => ({
   organization_id: organizationId,
@@ -76,14 +85,21 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     return channel;
   };
   /** One channel for each service, opened when first used. */
-  const lazily = (open: (service: ServiceName) => Channel): ((typeName: string) => Channel) => {
+  const lazily = (addressOf: (service: ServiceName) => string, identity?: PemIdentity): Route => {
     const opened = new Map<ServiceName, Channel>();
-    return (typeName) => {
-      const service = services[typeName];
-      if (service === undefined) throw new Error(`nobody serves ${typeName}`);
-      const channel = opened.get(service) ?? open(service);
-      opened.set(service, channel);
-      return channel;
+    return {
+      channelTo: (typeName) => {
+        const service = serviceOf(typeName);
+        const channel = opened.get(service) ?? dial(service, addressOf(service), identity);
+        opened.set(service, channel);
+        return channel;
+      },
+      wayTo: (typeName) => ({
+        address: addressOf(serviceOf(typeName)),
+        serverName: `${serviceOf(typeName)}.${trustDomain}`,
+        serviceCa: suite.serviceCa,
+        ...(identity !== undefined && { certificate: identity.certificatePem, key: identity.keyPem }),
+      }),
     };
   };
 
@@ -188,7 +204,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
   const attackers: Attacker[] = [];
   const add = (
     listener: Listener,
-    channelTo: (typeName: string) => Channel,
+    route: Route,
     who: string,
     identity: Identity,
     headers: Readonly<Record<string, string>> = {},
@@ -199,7 +215,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       listener,
       identity,
       headers,
-      channelTo,
+      ...route,
       onSandboxConnection: false,
       exempt: [],
       ...rest,
@@ -297,8 +313,8 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     ["own's bootstrap token", { kind: "sandbox", which: "own", credential: "bootstrap" }, await bootstrapOf(own)],
     ["other's bootstrap token", { kind: "sandbox", which: "other", credential: "bootstrap" }, await bootstrapOf(other)],
   ];
-  const edge = lazily((service) => dial(service, suite.address(service, "edge")));
-  const enrol = lazily((service) => dial(service, suite.socket(service, own.id, "enrol")));
+  const edge = lazily((service) => suite.address(service, "edge"));
+  const enrol = lazily((service) => suite.socket(service, own.id, "enrol"));
   add(Listener.EDGE, edge, "nobody", { kind: "nobody" });
   add(Listener.ENROL, enrol, "nobody", { kind: "nobody" });
   add(Listener.EDGE, edge, "somebody with a password", impostor("CREDENTIAL_REJECTED"), {
@@ -313,7 +329,9 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     const channel = createWebChannel({ ...suite.web, protocol, ca: suite.serviceCa });
     const exempt = protocol === "JSON over HTTP/1.1" ? bidiMethods : []; // HTTP/1.1 cannot carry them
     const addWeb = (who: string, identity: Identity, headers?: Record<string, string>, also: readonly string[] = []) =>
-      add(Listener.EDGE, () => channel, `${who} by ${protocol}`, identity, headers, { exempt: [...exempt, ...also] });
+      add(Listener.EDGE, { channelTo: () => channel }, `${who} by ${protocol}`, identity, headers, {
+        exempt: [...exempt, ...also],
+      });
     addWeb("nobody", { kind: "nobody" });
     addWeb("nobody who says it calls for an admin", { kind: "nobody" }, caller(users.admin), openMethods);
     addWeb("somebody with a password", impostor("CREDENTIAL_REJECTED"), { authorization: "Basic YTpi" });
@@ -330,10 +348,9 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
 
   // where the gateway alone may come, with the addresses and credentials of its own clients
   if (suite.topology === "over mutual TLS") {
-    const gateway = (identity?: PemIdentity) =>
-      lazily((service) => dial(service, suite.gatewayAddress(service) ?? "", identity));
-    const addAtGateway = (who: string, identity: Identity, channel: ReturnType<typeof gateway>, token?: string): void =>
-      add(Listener.EDGE, channel, `${who} at the gateway's way in`, identity, token === undefined ? {} : bearer(token));
+    const gateway = (identity?: PemIdentity) => lazily((service) => suite.gatewayAddress(service) ?? "", identity);
+    const addAtGateway = (who: string, identity: Identity, route: Route, token?: string): void =>
+      add(Listener.EDGE, route, `${who} at the gateway's way in`, identity, token === undefined ? {} : bearer(token));
     const [, , adminToken = ""] = tokens.find(([who]) => who === "admin") ?? [];
     const gatewayItself = gateway(serviceIdentity("gateway"));
     addAtGateway("the gateway for an admin", session(Role.ADMIN), gatewayItself, adminToken);
@@ -355,7 +372,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       addAtGateway(who, impostor("PEER_NOT_ALLOWED"), gateway(identity), adminToken);
   }
 
-  const mtls = (identity?: PemIdentity) => lazily((service) => overMtls(service, identity));
+  const mtls = (identity?: PemIdentity) => lazily((service) => suite.address(service, "mtls"), identity);
   const strangers = await loadCertificateAuthority(
     await createCertificateAuthority({ commonName: "strangers", notAfter: Date.now() + hourMs }),
   );
@@ -493,7 +510,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
   ];
   for (const [who, sandbox, identity, headers, exempt = []] of sandboxRows) {
     add(Listener.MTLS, mtls(sandbox), who, identity, headers, { ...inSandbox, exempt });
-    const control = lazily((service) => dial(service, suite.socket(service, own.id, "control"), sandbox));
+    const control = lazily((service) => suite.socket(service, own.id, "control"), sandbox);
     add(Listener.CONTROL, control, who, identity, headers, { ...inSandbox, exempt });
   }
 

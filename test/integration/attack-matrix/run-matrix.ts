@@ -7,6 +7,7 @@ import { type Channel, createClient } from "@sandgate/rpc";
 import { startProvider } from "../oidc/start-provider.ts";
 import { startSuite, type Topology } from "../suite/start-suite.ts";
 import { connect } from "../suite/test-sandbox.ts";
+import type { Attacker } from "./attacker.ts";
 import { createWorld, oidcPrograms } from "./attackers.ts";
 import { callOutcome } from "./call-outcome.ts";
 import { expectedOutcome } from "./expected-outcome.ts";
@@ -38,6 +39,16 @@ export function attackedMethods(): readonly { readonly name: string; readonly me
     .sort((one, two) => order.indexOf(one.name) - order.indexOf(two.name));
 }
 
+/** Makes an attacker's call with a client of some make, and says what became of it: "OK" or the reason. */
+export type Attack = (
+  attacker: Attacker,
+  method: DescMethod,
+  requests: readonly Readonly<Record<string, unknown>>[],
+) => Promise<string>;
+
+const byOurClient: Attack = (attacker, method, requests) =>
+  callOutcome(attacker.channelTo(method.parent.typeName), method, requests, attacker.headers);
+
 /** So many refused calls are made side by side: each waits for its audit record. */
 const atOnce = 8;
 
@@ -45,14 +56,16 @@ const atOnce = 8;
 export async function runMatrix(
   topology: Topology,
   options: {
-    /** Only these methods, by name. */
-    readonly only?: readonly string[];
+    /** Whether an attacker makes a call, by the method's name and the attacker's; default: each makes every call. */
+    readonly isChosen?: (method: string, attacker: string) => boolean;
+    /** Default: with our own client. */
+    readonly attack?: Attack;
     /** Called when everybody has their credentials, before the first attack. */
     readonly onReady?: () => void;
     readonly quiet?: boolean;
   } = {},
 ): Promise<readonly MethodRows[]> {
-  const { only } = options;
+  const { isChosen = () => true, attack = byOurClient } = options;
   const provider = await startProvider({ programs: Object.keys(oidcPrograms), claims: oidcPrograms });
   const suite = await startSuite(topology, { ...options, oidc: [provider.settings] });
   const world = await createWorld(suite, provider);
@@ -66,24 +79,23 @@ export async function runMatrix(
     await untilReady(world.operator, world.own.id);
     options.onReady?.();
     for (const { name, method } of attackedMethods()) {
-      if (only !== undefined && !only.includes(name)) continue;
+      const callers = world.attackers.filter(
+        (attacker) =>
+          !attacker.exempt.includes(method.name) &&
+          hasListener(topology, method, attacker.listener) &&
+          isChosen(name, attacker.name),
+      );
+      if (callers.length === 0) continue;
       const make = requests[name];
       if (make === undefined) throw new Error(`requests.ts has no allowed request for ${name}`);
       const done = new AbortController();
       const context = { world, supervisor, signal: done.signal };
       const rows: MatrixRow[] = [];
       let request = await make(context);
-      const run = async (attacker: (typeof world.attackers)[number], expected: string): Promise<void> => {
-        const channel = attacker.channelTo(method.parent.typeName);
-        rows.push({
-          attacker: attacker.name,
-          expected,
-          outcome: await callOutcome(channel, method, request, attacker.headers),
-        });
+      const run = async (attacker: Attacker, expected: string): Promise<void> => {
+        rows.push({ attacker: attacker.name, expected, outcome: await attack(attacker, method, request) });
       };
-      const judged = world.attackers
-        .filter(({ exempt, listener }) => !exempt.includes(method.name) && hasListener(topology, method, listener))
-        .map((attacker) => ({ attacker, expected: expectedOutcome(method, attacker) }));
+      const judged = callers.map((attacker) => ({ attacker, expected: expectedOutcome(method, attacker) }));
       const refused = judged.filter((row) => row.expected !== "OK");
       for (let first = 0; first < refused.length; first += atOnce)
         await Promise.all(

@@ -74,6 +74,8 @@ export async function startSuite(
     readonly quiet?: boolean;
     /** OpenID providers, as the configuration names them. */
     readonly oidc?: readonly object[];
+    /** Origins of the web pages that may call. */
+    readonly allowedOrigins?: readonly string[];
     readonly clock?: () => number;
     /** How long a signing key is published before it signs; default: the setting's. */
     readonly publishSeconds?: number;
@@ -108,6 +110,7 @@ export async function startSuite(
     database: { host, port, database: name, user },
     oidc: options.oidc ?? [],
   };
+  const webFront = { addresses: ["127.0.0.1:0"], allowed_origins: options.allowedOrigins ?? [] };
   const servingGateway = {
     ...serving,
     listeners: { ...serving.listeners, gateway: { addresses: ["127.0.0.1:0"] } },
@@ -157,7 +160,7 @@ export async function startSuite(
     const config = allInOneConfig.parse({
       ...common("all-in-one"),
       ...serving,
-      web: { addresses: ["127.0.0.1:0"] },
+      web: webFront,
       directories,
       ...authSettings,
       ...sandboxSettings,
@@ -200,7 +203,7 @@ export async function startSuite(
     const gateway = await startGateway(
       gatewayConfig.parse({
         ...common("gateway"),
-        web: { addresses: ["127.0.0.1:0"] },
+        web: webFront,
         clients: { auth: to(auth), sandbox: to(sandbox), policy: to(policy) },
       }),
       deps(),
