@@ -13,7 +13,7 @@ import {
 } from "../integration/suite/start-suite.ts";
 import { bufCurl } from "./buf-curl.ts";
 import type { Caller, CommandLineClient } from "./command-line-client.ts";
-import { describeWithGrpcurl, grpcurl, hasGrpcurl } from "./grpcurl.ts";
+import { describeWithGrpcurl, grpcurl, hasGrpcurl, missingGrpcurl } from "./grpcurl.ts";
 
 const services = { auth: AuthService, sandbox: SandboxService, policy: PolicyService } as const;
 const serviceNames = ["auth", "sandbox", "policy"] as const;
@@ -22,12 +22,11 @@ const getPrincipal = `${AuthService.typeName}/GetPrincipal`;
 const health = "grpc.health.v1.Health/Check";
 
 const isThere = await hasGrpcurl();
-const missing = "grpcurl is not on this machine: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9";
-if (!isThere) process.stderr.write(`${missing}\n`);
+if (!isThere) process.stderr.write(`${missingGrpcurl}\n`);
 
 /** In CI grpcurl must be there, so that its absence cannot pass for success. */
 function needs(client: CommandLineClient, context: TestContext): void {
-  if (client === grpcurl && !isThere && readEnvironment()["CI"] === undefined) context.skip(missing);
+  if (client === grpcurl && !isThere && readEnvironment()["CI"] === undefined) context.skip(missingGrpcurl);
 }
 
 describe.each(topologies)("over the network, %s", (topology) => {

@@ -3,6 +3,10 @@ import { readFirstObject, runCommand } from "./run-command.ts";
 
 const command = "grpcurl";
 
+/** What to do where it is missing. This version builds with Go 1.19. */
+export const missingGrpcurl =
+  "grpcurl is not on this machine: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9";
+
 /** Whether grpcurl is on this machine. */
 export async function hasGrpcurl(): Promise<boolean> {
   return runCommand(command, ["-version"]).then(
