@@ -63,6 +63,7 @@ describe.each(languages)("clients generated for $name", (language) => {
 
     it.for(["over the sandbox's own sockets", "over the network"] as const)(
       "G-13, G-16: enrol, renew, are refused with a used token, stream both ways and read an error's details, %s",
+      { timeout: 60_000 },
       async (way, context) => {
         needs(context);
         const { plan, sandboxId } = await planTour(suite, way);
@@ -88,7 +89,6 @@ describe.each(languages)("clients generated for $name", (language) => {
         });
         expect(told["phases"]).toEqual(expect.arrayContaining(["PHASE_READY"]));
       },
-      60_000,
     );
 
     it("G-24: meet what our own client meets in twenty rows of the attack matrix", async (context) => {

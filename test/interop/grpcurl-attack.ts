@@ -49,7 +49,7 @@ async function make({ address, method, requests }: DescribedCall, flags: readonl
   ]);
   if (stdout !== "") return { code: "OK" };
   // a connection that could not be opened is told in words
-  if (!stderr.startsWith("{")) return { code: "UNAVAILABLE" };
+  if (stderr.startsWith("Failed to dial target host")) return { code: "UNAVAILABLE" };
   const { code, details = [] } = JSON.parse(stderr) as { code: number; details?: { reason?: string }[] }; // of grpcurl
   return { code: status[code] ?? String(code), reason: details[0]?.reason };
 }
