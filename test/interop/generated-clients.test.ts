@@ -95,8 +95,11 @@ describe.each(languages)("clients generated for $name", (language) => {
       needs(context);
       expect.hasAssertions();
       const program = startAttackProgram(workspace.directory, language.attack);
-      await expectTwentyRows(topology, program.attack);
-      await program.end();
+      try {
+        await expectTwentyRows(topology, program.attack);
+      } finally {
+        await program.end();
+      }
     }, 120_000);
   });
 });
