@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from "node:crypto";
+import { Role } from "@sandgate/api/options";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createKeySet, formatJwks, type KeySet } from "./key-set.ts";
 import { mintToken } from "./mint-token.ts";
+import type { TokenClaims } from "./token-claims.ts";
 import { createTokenSigner } from "./token-signer.ts";
 import { TokenVerifier } from "./token-verifier.ts";
 
@@ -131,4 +133,50 @@ it("does not take one token for another that differs in a single character", asy
   const [header, payload, signature] = token.split(".");
   for (const text of [`${header}.${payload}.`, `${header}.${payload}A.${signature}`, `${token} `, token.slice(1)])
     expect(verifier.recall(text, own)).toBeUndefined();
+});
+
+describe("recalls what it verified, to the last claim:", () => {
+  const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const lifetime = { tokenId: "t".repeat(43), issuedAtMs: start, expiresAtMs: start + 5_000 };
+  const organizationId = "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11";
+  const sandbox = { ...lifetime, organizationId, sandboxId: "sbx-aaaaaaaaaaaaaaaaaaaa", incarnation: 3n };
+  const user = { kind: "user", ...lifetime, organizationId, userId: organizationId, role: Role.VIEWER } as const;
+  const egress = {
+    kind: "egress",
+    ...sandbox,
+    audience: "egress-proxy",
+    enforceContainerBinding: true,
+    useEgressGateway: false,
+    enforceCentralizedEgress: true,
+    isHipaaRegulated: true,
+    isPciCompliant: false,
+    allowedHosts: undefined,
+    confirmation: undefined,
+  } as const;
+
+  it.each<[string, TokenClaims]>([
+    ["a bootstrap token", { kind: "bootstrap", ...sandbox }],
+    ["a session token", { kind: "session", ...sandbox, keyThumbprint: own }],
+    ["a user's token", user],
+    ["a user's token by an API key", { ...user, session: { kind: "api-key", id: organizationId } }],
+    ["a container token", egress],
+    [
+      "a container token with hosts and a key",
+      {
+        ...egress,
+        incarnation: BigInt(Number.MAX_SAFE_INTEGER),
+        allowedHosts: ["a.example.test", "b.example.test"],
+        confirmation: { kind: "key", thumbprint: own },
+      },
+    ],
+    ["a permit", { kind: "exchange-permit", ...sandbox, audience: 'sts."example",[x]', policyRevision: 7n }],
+  ])("%s", async (_name, claims) => {
+    const tokenSigner = claims.kind === "egress" ? createTokenSigner(ec.privateKey) : signer;
+    const token = await mintToken({ signer: tokenSigner, trustDomain: "sandgate.test", claims });
+    const keys = createKeySet(formatJwks([publicKey, ec.publicKey]));
+    const ofKind = new TokenVerifier({ kind: claims.kind, trustDomain: "sandgate.test", keys, clock: () => now });
+    const verified = await ofKind.verify(token, own);
+    expect(verified).toEqual({ outcome: "verified", claims, keyId: tokenSigner.kid });
+    expect(ofKind.recall(token, own)).toEqual(verified);
+  });
 });

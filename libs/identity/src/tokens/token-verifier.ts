@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { KeySet } from "./key-set.ts";
+import { type ClaimsPacker, createClaimsPacker } from "./packed-claims.ts";
 import { hasExpired } from "./read-claims.ts";
 import { isBoundTo } from "./token-binding.ts";
 import type { ClaimsByKind } from "./token-claims.ts";
@@ -8,12 +9,8 @@ import { MAX_TOKEN_LENGTH, type TokenVerification, verifyToken } from "./verify-
 
 const MAX_CACHE_MS = 60_000;
 
-/** As little as can be: there may be very many. */
-interface Entry<C> {
-  readonly claims: C;
-  readonly keyId: string;
-  readonly verifiedAtMs: number;
-}
+/** What stands before the claims of an entry: when it was verified, and which key signed it. */
+const NOTES = 2;
 
 /**
  * Verifies tokens of one kind and remembers the good ones for at most 60 seconds, by hash. Expiry, and that the token is bound to
@@ -26,8 +23,10 @@ export class TokenVerifier<K extends TokenKind> {
   readonly #keys: KeySet;
   readonly #clock: () => number;
   readonly #maxEntries: number;
-  /** In the order in which they were verified. */
-  #entries = new Map<string, Entry<ClaimsByKind[K]>>();
+  readonly #packer: ClaimsPacker<ClaimsByKind[K]>;
+  /** By all 256 bits of the token's hash, in the order in which they were verified; packed, because there may be very many. */
+  #entries = new Map<string, string>();
+  #keyIds: string[] = [];
 
   constructor(options: {
     readonly kind: K;
@@ -36,7 +35,7 @@ export class TokenVerifier<K extends TokenKind> {
     readonly audience?: string | undefined;
     readonly keys: KeySet;
     readonly clock: () => number;
-    /** The oldest is forgotten when there are more; default 60,000, about 35 MB. */
+    /** The oldest is forgotten when there are more; default 100,000, about 31 MB. */
     readonly maxEntries?: number;
   }) {
     this.#kind = options.kind;
@@ -44,7 +43,8 @@ export class TokenVerifier<K extends TokenKind> {
     this.#audience = options.audience;
     this.#keys = options.keys;
     this.#clock = options.clock;
-    this.#maxEntries = options.maxEntries ?? 60_000;
+    this.#maxEntries = options.maxEntries ?? 100_000;
+    this.#packer = createClaimsPacker(options.kind);
   }
 
   /**
@@ -71,17 +71,20 @@ export class TokenVerifier<K extends TokenKind> {
     if (this.#entries.size === 0 || token.length > MAX_TOKEN_LENGTH) return undefined;
     const entry = this.#entries.get(hashOf(token));
     if (entry === undefined) return undefined;
+    const values = this.#packer.unpack(entry);
     const now = this.#clock();
-    // a clock that was put back makes nothing last longer
-    if (now < entry.verifiedAtMs || now >= entry.verifiedAtMs + MAX_CACHE_MS) return undefined;
-    const { claims, keyId } = entry;
+    if (!isFresh(values[0], now)) return undefined;
+    const claims = this.#packer.claimsOf(values, NOTES);
+    const keyId = this.#keyIds[Number(values[1])];
     if (hasExpired(claims.expiresAtMs, now)) return { outcome: "rejected", fault: "expired", detail: "expired" };
-    return isBoundTo(claims, { keyThumbprint, certificateSha256 }) ? { outcome: "verified", claims, keyId } : undefined;
+    if (keyId === undefined || !isBoundTo(claims, { keyThumbprint, certificateSha256 })) return undefined;
+    return { outcome: "verified", claims, keyId };
   }
 
   /** Forgets every verified token: call it when a key or a certificate stops being trusted. */
   bumpEpoch(): void {
     this.#entries = new Map();
+    this.#keyIds = [];
   }
 
   /** How many tokens are remembered. */
@@ -103,16 +106,25 @@ export class TokenVerifier<K extends TokenKind> {
       ...proof,
     });
     if (verification.outcome !== "verified") return verification;
-    const key = hashOf(token);
-    entries.delete(key);
-    entries.set(key, { claims: verification.claims, keyId: verification.keyId, verifiedAtMs: now });
-    for (const [oldest, { verifiedAtMs }] of entries) {
-      const isPast = now >= verifiedAtMs + MAX_CACHE_MS || now < verifiedAtMs;
-      if (!isPast && entries.size <= this.#maxEntries) break;
-      entries.delete(oldest);
-    }
+    if (entries === this.#entries) this.#remember(hashOf(token), verification, now);
     return verification;
   }
+
+  #remember(hash: string, verified: { readonly claims: ClaimsByKind[K]; readonly keyId: string }, now: number): void {
+    const entries = this.#entries;
+    if (!this.#keyIds.includes(verified.keyId)) this.#keyIds.push(verified.keyId);
+    entries.delete(hash);
+    entries.set(hash, this.#packer.pack([now, this.#keyIds.indexOf(verified.keyId)], verified.claims));
+    for (const [oldest, entry] of entries) {
+      if (entries.size <= this.#maxEntries && isFresh(this.#packer.unpack(entry)[0], now)) break;
+      entries.delete(oldest);
+    }
+  }
+}
+
+/** A clock that was put back makes nothing last longer. */
+function isFresh(verifiedAtMs: unknown, now: number): boolean {
+  return typeof verifiedAtMs === "number" && now >= verifiedAtMs && now < verifiedAtMs + MAX_CACHE_MS;
 }
 
 function hashOf(token: string): string {
