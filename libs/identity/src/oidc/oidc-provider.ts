@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { compactVerify, errors } from "jose";
 import { MAX_TOKEN_LENGTH } from "../tokens/index.ts";
 import { fetchJson } from "./fetch-json.ts";
-import { type ForeignAlgorithm, type ForeignKeySet, readForeignKeySet } from "./foreign-key-set.ts";
+import { type ForeignAlgorithm, type ForeignKey, type ForeignKeySet, readForeignKeySet } from "./foreign-key-set.ts";
 import { hasOidcTokenExpired, type OidcClaims, type OidcFault, readOidcClaims } from "./oidc-claims.ts";
 import type { OidcProviderSettings } from "./oidc-settings.ts";
 import { RemoteKeys } from "./remote-keys.ts";
@@ -22,7 +22,7 @@ const MAX_CACHED = 20_000;
 /** One OpenID provider: reads its discovery document and keys, and verifies its tokens. Holds its good ones for at most 60 seconds. */
 export class OidcProvider {
   readonly settings: OidcProviderSettings;
-  readonly #keys: RemoteKeys;
+  readonly #keys: RemoteKeys<ForeignKey>;
   readonly #clock: () => number;
   #verified = new Map<string, { readonly claims: OidcClaims; readonly untilMs: number }>();
 

@@ -17,7 +17,7 @@ function setUp() {
   const events: string[] = [];
   let reads = 0;
   const remote = new RemoteKeys({
-    read: (signal) => {
+    read: (signal): Promise<ForeignKeySet> => {
       reads += 1;
       if (provider.mode === "fails") return Promise.reject(new Error("away"));
       if (provider.mode === "answers") return Promise.resolve(provider.keys);

@@ -1,4 +1,4 @@
-import type { ForeignKey, ForeignKeySet } from "./foreign-key-set.ts";
+import type { KeyObject } from "node:crypto";
 
 /** Keys are read anew this often. */
 const REFRESH_MS = 5 * 60_000;
@@ -11,8 +11,8 @@ const FIRST_RETRY_MS = 500;
 const MAX_WAITING = 100;
 
 /** The key of a kid; "unknown" when its owner does not have it, "unavailable" when that cannot be found out now. */
-export type KeyLookup =
-  | { readonly outcome: "found"; readonly key: ForeignKey }
+export type KeyLookup<K> =
+  | { readonly outcome: "found"; readonly key: K }
   | { readonly outcome: "unknown" }
   | { readonly outcome: "unavailable" };
 
@@ -20,12 +20,12 @@ export type KeyLookup =
  * Somebody else's public keys, read over the network every 5 minutes. Who does not answer for an hour has no keys any more. A kid that is
  * not known makes us look once in 10 seconds at most; in between, what was read last is all there is. One reading goes on at a time.
  */
-export class RemoteKeys {
-  readonly #read: (signal: AbortSignal) => Promise<ForeignKeySet>;
+export class RemoteKeys<K extends { readonly key: KeyObject }> {
+  readonly #read: (signal: AbortSignal) => Promise<ReadonlyMap<string, K>>;
   readonly #clock: () => number;
   readonly #onFault: (fault: unknown) => void;
   readonly #onChange: () => void;
-  #keys: ForeignKeySet = new Map();
+  #keys: ReadonlyMap<string, K> = new Map();
   #readAt = Number.NEGATIVE_INFINITY;
   #triedAt = Number.NEGATIVE_INFINITY;
   #faults = 0;
@@ -36,7 +36,7 @@ export class RemoteKeys {
 
   constructor(deps: {
     /** Must end when the signal aborts. */
-    readonly read: (signal: AbortSignal) => Promise<ForeignKeySet>;
+    readonly read: (signal: AbortSignal) => Promise<ReadonlyMap<string, K>>;
     readonly clock: () => number;
     /** Told of the first reading in a row that failed. */
     readonly onFault: (fault: unknown) => void;
@@ -65,8 +65,8 @@ export class RemoteKeys {
     return this.#clock() - this.#readAt < MAX_AGE_MS;
   }
 
-  async find(kid: string): Promise<KeyLookup> {
-    const known = this.#known(kid);
+  async find(kid: string): Promise<KeyLookup<K>> {
+    const known = this.recall(kid);
     if (known !== undefined) return { outcome: "found", key: known };
     const mayRead = this.#clock() - this.#triedAt >= COOLDOWN_MS;
     if (this.#reading !== undefined || mayRead) {
@@ -75,13 +75,14 @@ export class RemoteKeys {
       await this.#refresh().finally(() => {
         this.#waiting -= 1;
       });
-      const key = this.#known(kid);
+      const key = this.recall(kid);
       if (key !== undefined) return { outcome: "found", key };
     }
     return { outcome: this.#faults === 0 && this.isUsable() ? "unknown" : "unavailable" };
   }
 
-  #known(kid: string): ForeignKey | undefined {
+  /** The key of a kid among those that were read and may be used; asks nobody. */
+  recall(kid: string): K | undefined {
     return this.isUsable() ? this.#keys.get(kid) : undefined;
   }
 

@@ -1,4 +1,4 @@
-export { createKeySet, formatJwks, type KeySet, type VerificationKey } from "./key-set.ts";
+export { createKeySet, formatJwks, type KeySet, readKeySet, type VerificationKey } from "./key-set.ts";
 export { mintToken } from "./mint-token.ts";
 export type {
   BootstrapClaims,

@@ -27,6 +27,7 @@ describe("refuses", () => {
     ["no JSON", "{"],
     ["no set", "[]"],
     ["no keys", "{}"],
+    ["more than a hundred keys", JSON.stringify({ keys: Array(101).fill({}) })],
     ["a key that is none", '{"keys":[7]}'],
     ["a private key", JSON.stringify({ keys: [ed.privateKey.export({ format: "jwk" })] })],
     ["a kid of its own choice", JSON.stringify({ keys: [{ ...ed.publicKey.export({ format: "jwk" }), kid: "k" }] })],

@@ -2,6 +2,8 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import { keyThumbprint } from "@sandgate/pki";
 import type { TokenAlgorithm } from "./token-kind.ts";
 
+const MAX_KEYS = 100;
+
 /** A public key that our tokens verify with. */
 export interface VerificationKey {
   readonly kid: string;
@@ -19,8 +21,14 @@ export interface KeySet {
  * TypeError for what is not a JWK set, for a private key, and for a kid that is not the key's RFC 7638 thumbprint.
  */
 export function createKeySet(jwksJson: string): KeySet {
+  const found = readKeySet(parseJson(jwksJson));
+  return { find: (kid) => found.get(kid) };
+}
+
+/** The keys of a JWK set by kid; reads and refuses as `createKeySet` does, and refuses more than 100 keys. */
+export function readKeySet(jwks: unknown): ReadonlyMap<string, VerificationKey> {
   const found = new Map<string, VerificationKey>();
-  for (const jwk of parseJwks(jwksJson)) {
+  for (const jwk of keysOf(jwks)) {
     const algorithm = algorithmOfJwk(jwk);
     if (algorithm === undefined) continue;
     if ("d" in jwk) throw new TypeError("a private key in a set of public keys");
@@ -29,7 +37,7 @@ export function createKeySet(jwksJson: string): KeySet {
     if (jwk.kid !== kid) throw new TypeError("a key whose kid is not its thumbprint");
     found.set(kid, { kid, algorithm, key });
   }
-  return { find: (kid) => found.get(kid) };
+  return found;
 }
 
 /** The JWK set, JSON, of Ed25519, P-256 and RSA public keys (S0-01, RFC 7517), in the order given. */
@@ -45,15 +53,17 @@ export function formatJwks(keys: readonly KeyObject[]): string {
   });
 }
 
-function parseJwks(json: string): readonly (JsonWebKey & { readonly kid?: unknown })[] {
-  let parsed: unknown;
+function parseJson(json: string): unknown {
   try {
-    parsed = JSON.parse(json);
+    return JSON.parse(json);
   } catch (cause) {
     throw new TypeError("not a JWK set", { cause });
   }
-  const keys = typeof parsed === "object" && parsed !== null && "keys" in parsed ? parsed.keys : undefined;
-  if (!Array.isArray(keys) || !keys.every((key) => typeof key === "object" && key !== null))
+}
+
+function keysOf(jwks: unknown): readonly (JsonWebKey & { readonly kid?: unknown })[] {
+  const keys = typeof jwks === "object" && jwks !== null && "keys" in jwks ? jwks.keys : undefined;
+  if (!Array.isArray(keys) || keys.length > MAX_KEYS || !keys.every((key) => typeof key === "object" && key !== null))
     throw new TypeError("not a JWK set");
   return keys;
 }
