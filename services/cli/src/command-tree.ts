@@ -28,6 +28,7 @@ import type { RevokeSessionOptions, RevokeTokenOptions } from "./commands/sessio
 import type { SignUpOptions } from "./commands/sign-up.ts";
 import type { InspectTokenOptions } from "./commands/token-inspect.ts";
 import type { MintTokenOptions } from "./commands/token-mint.ts";
+import type { VerifyTokenOptions } from "./commands/token-verify.ts";
 import type { UpOptions } from "./commands/up.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
@@ -291,6 +292,22 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[], InspectTokenOptions>(runner, async (context, _, options) =>
         (await import("./commands/token-inspect.ts")).inspectToken(context, options),
+      ),
+    );
+  command(token, "verify")
+    .summary("verify the container token on standard input, by the suite or without it")
+    .description(
+      "Says whether a relying party may take a container token, and what it says. Asks the suite, which knows of revocations too; with --keys it needs no suite and knows of none. Exits with 4 for a token that is not to be taken.",
+    )
+    .requiredOption("--audience <audience>", "the relying party that asks")
+    .option("--issuer <url>", "who must have minted it, https://auth.<trust domain> (default: the suite)")
+    .option("--keys <file|url>", "verify by this JWK set, in a file or over https, instead of asking the suite")
+    .option("--ca <file>", "PEM of the authorities that vouch for the server of --keys (default: the machine's)")
+    .option("--certificate <file>", "the client certificate that it came with, for a token that is bound to one")
+    .option("--file <file>", "read it from this file")
+    .action(
+      action<[], VerifyTokenOptions>(runner, async (context, _, options) =>
+        (await import("./commands/token-verify.ts")).verifyContainerToken(context, options),
       ),
     );
   command(token, "revoke")

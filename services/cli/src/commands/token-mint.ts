@@ -1,12 +1,10 @@
-import { createHash, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { IssueContainerTokenResponseSchema, PolicyService } from "@sandgate/api/policy";
 import type { CommandContext } from "../command-context.ts";
-import { usageFailure } from "../command-failure.ts";
 import { escapeLine } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { messageJson } from "../message-json.ts";
+import { readClientCertificate } from "../read-client-certificate.ts";
 import { writeWhole } from "../suite/whole-file.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 
@@ -27,7 +25,7 @@ export async function mintToken(context: CommandContext, sandbox: string, option
   const confirmation =
     options.certificate === undefined
       ? undefined
-      : ({ case: "certificateSha256", value: certificateSha256(options.certificate) } as const);
+      : ({ case: "certificateSha256", value: readClientCertificate(options.certificate).sha256 } as const);
   const connection = new SuiteConnection(context.clientFile());
   const response = await connection.client("policy", PolicyService).issueContainerToken(
     {
@@ -56,14 +54,4 @@ export async function mintToken(context: CommandContext, sandbox: string, option
   output.note(`session ${response.tokenId}, until ${until}`);
   for (const host of response.refusedHosts) output.note(`the policy does not allow ${escapeLine(host)}`);
   return exitCodes.ok;
-}
-
-function certificateSha256(file: string): string {
-  try {
-    return createHash("sha256")
-      .update(new X509Certificate(readFileSync(file)).raw)
-      .digest("base64url");
-  } catch {
-    throw usageFailure(`${file} is not a certificate`, "name a certificate in PEM or DER");
-  }
 }
