@@ -234,6 +234,21 @@ describe("who calls", () => {
   });
 });
 
+describe("a container token", () => {
+  it("S0-07, D-10 is verified by the suite, for its audience alone and until it is revoked", async () => {
+    const file = join(suite.path, "container-token");
+    await suite.json("create", "holder");
+    await suite.json("token", "mint", "holder", "--out", file);
+    const verify = (audience: string) => suite.sandgate(["token", "verify", "--file", file, "--audience", audience]);
+    expect(await verify("egress-proxy")).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^sandbox sbx-/) });
+    expect(await verify("sandbox-api")).toMatchObject({ exitCode: 4 });
+    await suite.json("token", "revoke", "--file", file);
+    const refused = await verify("egress-proxy");
+    expect(refused).toMatchObject({ exitCode: 4, stderr: expect.stringContaining("no live token") });
+    await suite.sandgate(["rm", "holder"]);
+  });
+});
+
 describe("what is not there", () => {
   it.each([
     ["get", ["get", "nobody"], 3],

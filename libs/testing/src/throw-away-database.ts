@@ -24,9 +24,13 @@ export interface ThrowAwayDatabase {
  * `afterAll`.
  */
 export async function createThrowAwayDatabase(
-  options: { readonly services?: readonly string[] } = {},
+  options: {
+    readonly services?: readonly string[];
+    /** Another server than the run's, by its admin's way in. */
+    readonly server?: SocketConnection | undefined;
+  } = {},
 ): Promise<ThrowAwayDatabase> {
-  const admin = await askForServer();
+  const admin = options.server ?? (await askForServer());
   const name = `test_${randomBytes(8).toString("hex")}`;
   await runAsAdmin(admin, `create database ${name}`);
   const connection = { ...admin, database: name };

@@ -60,8 +60,14 @@ export interface AuthBench {
 }
 
 /** Starts a bench with a database of its own. */
-export async function startAuthBench(options: { readonly mayBeUnenforced?: boolean } = {}): Promise<AuthBench> {
-  const database = await createThrowAwayDatabase({ services: ["auth"] });
+export async function startAuthBench(
+  options: {
+    readonly mayBeUnenforced?: boolean;
+    /** Another PostgreSQL than the test run's. */
+    readonly server?: ThrowAwayDatabase["connection"];
+  } = {},
+): Promise<AuthBench> {
+  const database = await createThrowAwayDatabase({ services: ["auth"], server: options.server });
   await database.migrate("auth", fileURLToPath(new URL("../migrations", import.meta.url)));
   const directory = await mkdtemp(join(tmpdir(), "auth-"));
   const authority = await loadCertificateAuthority(
