@@ -189,7 +189,7 @@ it("S0-08 every changed character is noticed", async () => {
   }
 });
 
-it("S0-03, D-02 a container token counts at the relying party that it is for alone", async () => {
+it("S0-03, D-02, G-16 a container token counts at the relying party that it is for alone", async () => {
   const token = await mint({ ...claimsOf.egress, audience: "sandbox-api" });
   const at = (audience?: string) => verifyToken("egress", token, { keys, trustDomain, now, keyThumbprint, audience });
   expect(await at("sandbox-api")).toMatchObject({ outcome: "verified", claims: { audience: "sandbox-api" } });

@@ -52,8 +52,9 @@ export function issueEgressToken(deps: {
     const tokenId = deps.newTokenId();
     const incarnation = await incarnationOf(principal, sandboxId, call);
     const common = { sandboxId, organizationId, incarnation, tokenId, issuedAtMs, expiresAtMs: issuedAtMs + lifeMs };
+    const signer = deps.keys.current("ES256");
     const token = await mintToken({
-      signer: deps.keys.current("ES256"),
+      signer,
       trustDomain: deps.trustDomain,
       claims: { kind: "egress", ...common, ...said, allowedHosts: hosts },
     });
@@ -66,6 +67,7 @@ export function issueEgressToken(deps: {
         userId: principal.kind === "user" ? principal.userId : undefined,
         bySupervisor,
         audience: said.audience,
+        keyId: signer.kid,
         allowedHosts: hosts,
       },
       now,

@@ -28,6 +28,13 @@ beforeAll(async () => {
       );
       return rows.map(({ action, details }) => ({ action, tokenId: details["token_id"] }));
     },
+    revokeKey: async (kid) => {
+      await pool.query(
+        `insert into signing_keys (kid, algorithm, public_key, publish_time, sign_time, revoke_time)
+         values ($1, 'ES256', '', now(), now(), now())`,
+        [kid],
+      );
+    },
     atRest: async (tokenId) => {
       const { rows } = await pool.query<{ whole: string }>(
         "select s::text as whole from sandbox_sessions s where token_id = $1",

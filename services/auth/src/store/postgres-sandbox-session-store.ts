@@ -36,8 +36,8 @@ export class PostgresSandboxSessionStore implements SandboxSessionStore {
       if (record === undefined || decision !== "open") return decision;
       await tx.query(
         `insert into sandbox_sessions (token_id, token_sha256, sandbox_id, organization_id, user_id, by_supervisor,
-                incarnation, audience, issue_time, expire_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+                incarnation, audience, issue_time, expire_time, key_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
         [
           session.tokenId,
           session.tokenSha256,
@@ -49,6 +49,7 @@ export class PostgresSandboxSessionStore implements SandboxSessionStore {
           session.audience,
           new Date(session.issuedAtMs),
           new Date(session.expiresAtMs),
+          session.keyId,
         ],
       );
       await this.#audit.append(tx, {
@@ -76,7 +77,7 @@ export class PostgresSandboxSessionStore implements SandboxSessionStore {
     const { rows } = await this.#pool.query<SandboxSessionRow>(
       `select ${columns} from sandbox_sessions
         where ${key.kind === "token_id" ? "token_id" : "token_sha256"} = $1
-          and organization_id = $2 and revoke_time is null and expire_time > $3`,
+          and organization_id = $2 and revoke_time is null and expire_time > $3 and ${keyIsTrusted}`,
       [key.value, organizationId, new Date(now)],
     );
     return rows[0] && toRecord(rows[0]);
@@ -89,7 +90,7 @@ export class PostgresSandboxSessionStore implements SandboxSessionStore {
         where organization_id = $1
           and ($2::text is null or sandbox_id = $2)
           and ($3::uuid is null or user_id = $3)
-          and revoke_time is null and expire_time > $4
+          and revoke_time is null and expire_time > $4 and ${keyIsTrusted}
           and ($5::timestamptz is null or (issue_time, token_id) < ($5, $6))
         order by issue_time desc, token_id desc
         limit $7`,
@@ -199,6 +200,9 @@ async function countLive(
   );
   return Number(rows[0]?.count ?? 0n);
 }
+
+const keyIsTrusted = `not exists (
+            select from signing_keys where signing_keys.kid = sandbox_sessions.key_id and signing_keys.revoke_time is not null)`;
 
 interface SandboxSessionRow {
   readonly token_id: string;

@@ -16,6 +16,8 @@ export interface SandboxSessionStoreSubject {
   auditedAbout(
     sandboxId: string,
   ): Promise<readonly { readonly action: string; readonly tokenId: string | undefined }[]>;
+  /** Has a key that signed, and is revoked. */
+  revokeKey(kid: string): Promise<void>;
   /** Everything that is at rest about a session, as text. */
   atRest(tokenId: string): Promise<string>;
 }
@@ -42,7 +44,12 @@ export function describeSandboxSessionStore(name: string, subject: () => Sandbox
   };
   const sessionOf = (
     sandbox: { readonly sandboxId: string; readonly organizationId: string },
-    over: { readonly bySupervisor?: boolean; readonly issuedAtMs?: number; readonly incarnation?: bigint } = {},
+    over: {
+      readonly bySupervisor?: boolean;
+      readonly issuedAtMs?: number;
+      readonly incarnation?: bigint;
+      readonly keyId?: string;
+    } = {},
   ) => {
     count += 1;
     const issuedAtMs = over.issuedAtMs ?? now;
@@ -57,6 +64,7 @@ export function describeSandboxSessionStore(name: string, subject: () => Sandbox
       audience: "egress-proxy",
       issuedAtMs,
       expiresAtMs: issuedAtMs + 900_000,
+      keyId: over.keyId ?? "k".repeat(43),
       allowedHosts: undefined,
     };
   };
@@ -83,7 +91,7 @@ export function describeSandboxSessionStore(name: string, subject: () => Sandbox
   describe(name, () => {
     it("S0-40, S0-42, D-42 finds a session by its token's id and by the token's hash", async () => {
       const sandbox = await registered();
-      const { allowedHosts: _hosts, ...session } = await opened(sandbox);
+      const { allowedHosts: _hosts, keyId: _key, ...session } = await opened(sandbox);
       expect(await find(sandbox.organizationId, session.tokenId)).toEqual(session);
       const byHash = { kind: "token_sha256", value: session.tokenSha256 } as const;
       expect(await store().find(sandbox.organizationId, byHash, now)).toEqual(session);
@@ -116,6 +124,15 @@ export function describeSandboxSessionStore(name: string, subject: () => Sandbox
       expect(await find(sandbox.organizationId, session.tokenId, now + 299_999)).toBeDefined();
       expect(await find(sandbox.organizationId, session.tokenId, now + 300_000)).toBeUndefined();
       expect(await list({ organizationId: sandbox.organizationId }, now + 300_000)).toEqual([]);
+    });
+
+    it("G-08, D-10 ends with the key that signed its token, and no other with it", async () => {
+      const sandbox = await registered();
+      const session = await opened(sandbox, { keyId: "r".repeat(43) });
+      const other = await opened(sandbox);
+      await subject().revokeKey("r".repeat(43));
+      expect(await find(sandbox.organizationId, session.tokenId)).toBeUndefined();
+      expect(await list({ organizationId: sandbox.organizationId })).toEqual([other.tokenId]);
     });
 
     it("S0-43, D-42 lists what is live, newest first, of all, of a sandbox and of a user", async () => {

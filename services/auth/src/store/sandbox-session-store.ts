@@ -21,8 +21,8 @@ export type RevocationTarget =
   | { readonly kind: "all" };
 
 /**
- * Keeps the sessions of container tokens (S0-40 to S0-43). A session is live from its token's issue to its expiry or revocation; what
- * is not live is not found. Every change is durable, and is in the audit log and, where others keep it, in the change log of trust,
+ * Keeps the sessions of container tokens (S0-40 to S0-43). A session is live from its token's issue to its expiry or revocation, or that
+ * of the key that signed it; what is not live is not found. Every change is durable, and is in the audit log and, where others keep it, in the change log of trust,
  * or did not happen. `now` is in milliseconds since the epoch.
  */
 export interface SandboxSessionStore {
@@ -31,6 +31,8 @@ export interface SandboxSessionStore {
     session: Omit<SandboxSessionRecord, "userId"> & {
       /** Undefined: the sandbox's owner. */
       readonly userId: string | undefined;
+      /** The kid of the key that signed the token. */
+      readonly keyId: string;
       /** The hosts that the token names, for the audit log. */
       readonly allowedHosts: readonly string[] | undefined;
     },
