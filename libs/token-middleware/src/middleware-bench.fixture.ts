@@ -22,11 +22,10 @@ export const other = "sbx-bbbbbbbbbbbbbbbbbbbb";
 
 const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const ed = generateKeyPairSync("ed25519");
-export const signer = createTokenSigner(ec.privateKey);
+const signer = createTokenSigner(ec.privateKey);
 export const jwksOf = (...keys: readonly KeyObject[]): object => JSON.parse(formatJwks(keys));
 /** As Auth publishes them: the keys of other kinds of token too. */
-export const jwksJson = formatJwks([ec.publicKey, ed.publicKey]);
-export const jwks: object = JSON.parse(jwksJson);
+export const jwks = jwksOf(ec.publicKey, ed.publicKey);
 /** A session's token, signed by a key of the same set. */
 export const sessionToken = (): Promise<string> =>
   mintToken({
@@ -83,7 +82,6 @@ const tls = {
 };
 /** Of the servers of `serve`, and of a key set server over TLS. */
 export const serverCa = readFileSync(pki.serviceAuthority.certificateFile, "utf8");
-export const otherCa = readFileSync(pki.sandboxAuthority.certificateFile, "utf8");
 rmSync(directory, { recursive: true });
 
 /** A client's certificate with its key. */
