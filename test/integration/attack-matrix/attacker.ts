@@ -41,7 +41,7 @@ export interface Attacker {
   readonly headers: Readonly<Record<string, string>>;
   /** Methods that the rule of this attacker does not hold for. */
   readonly exempt: readonly string[];
-  /** The way to the program that has this service. */
+  /** The way to the program that has this service; an outsider's is a new one each time, to be closed by the caller. */
   channelTo(serviceTypeName: string): Channel;
   /** The same way, for clients that are not ours. Who comes by the web front has none. */
   wayTo?(serviceTypeName: string): Way;

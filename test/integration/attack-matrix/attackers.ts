@@ -103,6 +103,12 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     };
   };
 
+  /** A channel for each call: one that is let in nowhere would knock ten times a second for as long as it is open. */
+  const anew = (addressOf: (service: ServiceName) => string, identity?: PemIdentity): Route => ({
+    ...lazily(addressOf, identity),
+    channelTo: (typeName) => dial(serviceOf(typeName), addressOf(serviceOf(typeName)), identity),
+  });
+
   const operatorAuthority = await loadCertificateAuthority({
     certificatePem: readFileSync(suite.pki.operatorAuthority.certificateFile, "utf8"),
     keyPem: readFileSync(suite.pki.operatorAuthority.keyFile, "utf8"),
@@ -230,6 +236,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     ...user(role, organization),
     bySession: true,
   });
+  const outsider: Identity = { kind: "outsider" };
   const impostor = (reason: string): Identity => ({ kind: "impostor", reason });
 
   const oidcAdmin = { sub: "oidc-admin", ...oidcPrograms["oidc-admin"] };
@@ -348,7 +355,8 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
 
   // where the gateway alone may come, with the addresses and credentials of its own clients
   if (suite.topology === "over mutual TLS") {
-    const gateway = (identity?: PemIdentity) => lazily((service) => suite.gatewayAddress(service) ?? "", identity);
+    const gatewayAddress = (service: ServiceName): string => suite.gatewayAddress(service) ?? "";
+    const gateway = (identity: PemIdentity) => lazily(gatewayAddress, identity);
     const addAtGateway = (who: string, identity: Identity, route: Route, token?: string): void =>
       add(Listener.EDGE, route, `${who} at the gateway's way in`, identity, token === undefined ? {} : bearer(token));
     const [, , adminToken = ""] = tokens.find(([who]) => who === "admin") ?? [];
@@ -363,7 +371,12 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       caller(users.admin),
       { exempt: openMethods },
     );
-    addAtGateway("somebody without a certificate", { kind: "outsider" }, gateway(), adminToken);
+    addAtGateway(
+      "somebody without a certificate",
+      outsider,
+      anew(gatewayAddress),
+      adminToken,
+    );
     for (const [who, identity] of [
       ["service sandbox", serviceIdentity("sandbox")],
       ["operator", certificates.operator],
@@ -372,7 +385,8 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       addAtGateway(who, impostor("PEER_NOT_ALLOWED"), gateway(identity), adminToken);
   }
 
-  const mtls = (identity?: PemIdentity) => lazily((service) => suite.address(service, "mtls"), identity);
+  const mtlsAddress = (service: ServiceName): string => suite.address(service, "mtls");
+  const mtls = (identity: PemIdentity) => lazily(mtlsAddress, identity);
   const strangers = await loadCertificateAuthority(
     await createCertificateAuthority({ commonName: "strangers", notAfter: Date.now() + hourMs }),
   );
@@ -394,18 +408,17 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     lifeMs: 60_000,
     now: Date.now() - hourMs,
   });
-  const outsider: Identity = { kind: "outsider" };
-  add(Listener.MTLS, mtls(), "somebody without a certificate", outsider, bearer(ownToken));
+  add(Listener.MTLS, anew(mtlsAddress), "somebody without a certificate", outsider, bearer(ownToken));
   add(
     Listener.MTLS,
-    mtls({ ...own, certificatePem: foreignLeaf.pem }),
+    anew(mtlsAddress, { ...own, certificatePem: foreignLeaf.pem }),
     "own by a stranger's authority",
     outsider,
     bearer(ownToken),
   );
   add(
     Listener.MTLS,
-    mtls({ ...own, certificatePem: expiredLeaf.pem }),
+    anew(mtlsAddress, { ...own, certificatePem: expiredLeaf.pem }),
     "own with an expired certificate",
     outsider,
     bearer(ownToken),

@@ -46,8 +46,12 @@ export type Attack = (
   requests: readonly Readonly<Record<string, unknown>>[],
 ) => Promise<string>;
 
-const byOurClient: Attack = (attacker, method, requests) =>
-  callOutcome(attacker.channelTo(method.parent.typeName), method, requests, attacker.headers);
+const byOurClient: Attack = async (attacker, method, requests) => {
+  const channel = attacker.channelTo(method.parent.typeName);
+  const outcome = await callOutcome(channel, method, requests, attacker.headers);
+  if (attacker.identity.kind === "outsider") channel.close();
+  return outcome;
+};
 
 /** So many refused calls are made side by side: each waits for its audit record. */
 const atOnce = 8;

@@ -1,0 +1,3 @@
+import { attackMatrix } from "./attack-matrix.contract.ts";
+
+attackMatrix("all in one");
