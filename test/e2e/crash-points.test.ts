@@ -6,6 +6,7 @@ import { ConnectSupervisorRequestSchema, ConnectSupervisorResponseSchema, Sandbo
 import { crashPointMethods } from "@sandgate/testing";
 import { afterAll, describe, expect, it } from "vitest";
 import { PostgresAuthStore } from "../../services/auth/src/store/postgres-auth-store.ts";
+import { PostgresSigningKeyStore } from "../../services/auth/src/store/postgres-signing-key-store.ts";
 import { Channel } from "../../services/egress-proxy/src/channel/channel.ts";
 import { PostgresPolicyStore } from "../../services/policy/src/store/postgres-policy-store.ts";
 import { LocalDriver } from "../../services/sandbox/src/drivers/local/local-driver.ts";
@@ -16,6 +17,7 @@ import {
   authCrashPoints,
   channelCrashPoints,
   driverCrashPoints,
+  keyCrashPoints,
   policyCrashPoints,
   sandboxCrashPoints,
   supervisorCrashPoints,
@@ -38,22 +40,48 @@ const owners: Readonly<Record<string, Life["name"]>> = {
   "driver.list": "from the start of the programs to their end",
   "proxy.watchTrust": "from the start of the programs to their end",
   "proxy.watchPolicies": "from the start of the programs to their end",
+  // tried as well, as it happens, by a supervisor that is revoked
+  "supervisor.refreshSandboxToken": "renewing its session",
+  "supervisor.rejoinSandbox": "away for longer than its session",
 };
 
+const logged = ["schema_migrations", "audit_events", "audit_head"];
+/**
+ * The tables of the stores with crash points. Auth's others have none, since no life of a sandbox writes there: accounts and how they log
+ * in, API keys, and sessions of container tokens, which are minted for somebody. Permits are signed, and kept nowhere.
+ */
+const writtenTables: ReadonlySet<string> = new Set(
+  Object.entries({
+    auth: [...logged, "organizations", "users", "sandboxes", "sessions", "signing_keys", "trust_events", "trust_head"],
+    policy: [
+      ...[...logged, "change_counters", "policy_revisions", "current_policies", "enforcements", "requests"],
+      ...["proxy_runs", "decision_gaps", "decisions"],
+    ],
+    sandbox: [...logged, "sandboxes", "requests", "sandbox_log_ends", "sandbox_logs"],
+  }).flatMap(([schema, tables]) => tables.map((table) => `${schema}.${table}`)),
+);
+
 /** Every point that is reached on a bench, and the life in which it is tried. */
-async function findPoints(bench: CrashBench): Promise<ReadonlyMap<string, Life>> {
+async function findPoints(bench: CrashBench): Promise<Found> {
   const found = new Map<string, Life>();
   for (const life of lives)
     for (const point of await liveThrough(bench, life)) {
       const owner = owners[point.replace(/:.*/, "")] ?? life.name;
       if (!found.has(point) && owner === life.name) found.set(point, life);
     }
-  return found;
+  await bench.end();
+  return { points: found, tables: await bench.changedTables() };
 }
 
-const [separate, allInOne] = await Promise.all([pool.use("separate", findPoints), pool.use("all in one", findPoints)]);
+const found = await Promise.all([pool.use("separate", findPoints), pool.use("all in one", findPoints)]);
+const [{ points: separate }, { points: allInOne }] = found;
 /** The proxy and the supervisor have no part in the control plane's topology: they die once. */
-const isControlPlanes = (point: string) => /^(auth|policy|sandbox|driver)\./.test(point);
+const isControlPlanes = (point: string) => /^(auth|keys|policy|sandbox|driver)\./.test(point);
+
+interface Found {
+  readonly points: ReadonlyMap<string, Life>;
+  readonly tables: readonly string[];
+}
 
 interface Case {
   readonly topology: Topology;
@@ -85,6 +113,7 @@ describe("a program's crash points", () => {
   const controlPlane = [
     ...around("sandbox", crashPointMethods(PostgresSandboxStore.prototype, sandboxCrashPoints)),
     ...around("auth", crashPointMethods(PostgresAuthStore.prototype, authCrashPoints)),
+    ...around("keys", crashPointMethods(PostgresSigningKeyStore.prototype, keyCrashPoints)),
     ...around("policy", crashPointMethods(PostgresPolicyStore.prototype, policyCrashPoints)),
     ...around("driver", crashPointMethods(LocalDriver.prototype, driverCrashPoints)),
   ];
@@ -135,10 +164,17 @@ describe("a program's crash points", () => {
         ...around("supervisor", ["rejoinSandbox(credentials)", "relayExec(exit)", "pushSandboxLogs"]),
       ],
     ],
-  ] as const)("are all tried: %s", (_, found, wanted) => {
-    const reached = tried(found.keys());
+  ] as const)("are all tried: %s", (_, points, wanted) => {
+    const reached = tried(points.keys());
     expect(wanted.length).toBeGreaterThan(8);
     expect(wanted.filter((point) => !reached.has(point))).toEqual([]);
+  });
+
+  it("are around every store that a sandbox's life writes to", () => {
+    for (const { tables } of found) {
+      expect(tables).toEqual(expect.arrayContaining(["auth.sandboxes", "auth.signing_keys", "sandbox.sandboxes"]));
+      expect(tables.filter((table) => !writtenTables.has(table))).toEqual([]);
+    }
   });
 });
 

@@ -199,12 +199,16 @@ test("who prepares the database before the server is there waits for it, if he h
   ).toEqual([{ name: "auth" }, { name: "policy" }]);
 });
 
-test("a data directory that is a copy of an earlier one's beginning is as private, and holds none of its data", async () => {
+test("a data directory is copied from an earlier one's beginning: as private, with none of its data", async () => {
+  const identify = async (server: EmbeddedPostgres) =>
+    query(server, "select system_identifier::text as made from pg_control_system()");
   const first = await start();
+  const made = await identify(first);
   await query(first, "create table kept (id int)");
   await first.stop();
   rmSync(data, { recursive: true });
   const second = await start();
+  expect(await identify(second)).toEqual(made); // initdb would have made another one
   expect(statSync(data)).toMatchObject({ uid: isRoot ? 65_531 : process.geteuid?.(), mode: 0o40700 });
   expect(await query(second, "select to_regclass('kept') as kept")).toEqual([{ kept: null }]);
 });

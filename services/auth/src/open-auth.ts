@@ -17,6 +17,7 @@ import { startJwksServer } from "./keys/jwks-server.ts";
 import { openSigningKeys } from "./keys/signing-keys.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
 import type { AuthStore } from "./store/auth-store.ts";
+import type { SigningKeyStore } from "./store/signing-key-store.ts";
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
@@ -41,6 +42,7 @@ export interface OpenAuth {
 /** What a test puts around the parts of Auth. */
 export interface AuthParts {
   readonly store?: (store: AuthStore) => AuthStore;
+  readonly keyStore?: (store: SigningKeyStore) => SigningKeyStore;
 }
 
 /** Opens Auth's database, keys and authority, and builds its module. */
@@ -70,6 +72,7 @@ export async function openAuth(options: {
       publishMs: settings.signing_keys.publish_seconds * 1000,
     },
     workloadAlgorithm: settings.workload_tokens.algorithm,
+    aroundStore: options.parts?.keyStore,
     clock,
   });
   const oidc = new OidcProviders({

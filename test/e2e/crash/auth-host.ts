@@ -2,12 +2,15 @@
 import { withCrashPoints } from "../../../libs/testing/src/crash-points.ts";
 import { authConfig } from "../../../services/auth/src/auth-config.ts";
 import { startAuth } from "../../../services/auth/src/start-auth.ts";
-import { authCrashPoints } from "./crash-points.ts";
+import { authCrashPoints, keyCrashPoints } from "./crash-points.ts";
 import { runCrashHost, withSessionLife } from "./run-crash-host.ts";
 
 await runCrashHost(({ orders, reach, deps }) =>
   startAuth(withSessionLife(authConfig.parse(orders.config), orders), {
     ...deps,
-    parts: { store: (store) => withCrashPoints("auth", store, reach, authCrashPoints) },
+    parts: {
+      store: (store) => withCrashPoints("auth", store, reach, authCrashPoints),
+      keyStore: (store) => withCrashPoints("keys", store, reach, keyCrashPoints),
+    },
   }),
 );

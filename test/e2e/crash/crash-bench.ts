@@ -53,6 +53,8 @@ export interface CrashBench {
   processesOf(sandboxId: string): readonly string[];
   /** Whatever is left on the machine of a sandbox: processes, mounts, directories with their sockets. */
   remainsOf(sandboxId: string): readonly string[];
+  /** The tables in which anything was changed since the programs began, as schema.table. The programs must have been ended. */
+  changedTables(): Promise<readonly string[]>;
   /** The last lines of the programs' logs. */
   lastWords(): string;
   stop(): Promise<void>;
@@ -166,6 +168,13 @@ export async function createCrashBench(topology: Topology): Promise<CrashBench> 
         existsSync(within(path)),
       ),
     ],
+    async changedTables() {
+      const { rows } = await database.createPool("auth").query<{ name: string }>(
+        `select schemaname || '.' || relname as name from pg_stat_user_tables
+            where n_tup_ins + n_tup_upd + n_tup_del > 0 order by 1`,
+      );
+      return rows.map(({ name }) => name);
+    },
     lastWords: () => linesOf(within("log")).slice(-60).join("\n"),
     async stop() {
       for (const channel of Object.values(channels)) channel.close();

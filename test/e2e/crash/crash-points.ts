@@ -24,6 +24,14 @@ export const authCrashPoints: CrashPointOptions = {
   ],
 };
 
+/** Where Auth can die around its signing keys: as it starts, and as one is revoked under a sandbox's feet. */
+export const keyCrashPoints: CrashPointOptions = {
+  harmless: [
+    "list",
+    ...["rotate", "retire"], // of the calendar, or an operator; a statement's transaction, of which no sandbox takes notice
+  ],
+};
+
 /** Where Policy can die around its store: every commit. */
 export const policyCrashPoints: CrashPointOptions = {
   harmless: [
@@ -79,7 +87,7 @@ interface Oneof {
 }
 
 const supervisorMessages: ReadonlySet<string> = new Set([
-  ...["hello", "confinement", "openExec", "startMain"], // ConnectSupervisor, without its ping and pong
+  ...["hello", "confinement", "openExec", "startMain", "workloadGrants", "checkSession"], // ConnectSupervisor, without its ping and pong
   "credentials", // RejoinSandbox
   "exit", // RelayExec
 ]);

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { SigningKeyState } from "@sandgate/api/auth";
 import { type ExecSandboxRequestSchema, Phase, type Sandbox } from "@sandgate/api/sandbox";
 import { ServiceError } from "@sandgate/rpc";
 import { expect, vi } from "vitest";
@@ -15,6 +15,7 @@ export interface Life {
     | "long"
     | "deleted by its time"
     | "revoked"
+    | "with a signing key revoked"
     | "renewing its session"
     | "away for longer than its session";
   readonly sessionSeconds?: number;
@@ -28,6 +29,7 @@ export const lives: readonly Life[] = [
   { name: "deleted by its time" },
   { name: "long" },
   { name: "revoked" },
+  { name: "with a signing key revoked" },
   { name: "renewing its session", sessionSeconds: 10 },
   { name: "away for longer than its session", sessionSeconds: 5 },
 ];
@@ -82,7 +84,7 @@ class SandboxLife {
       await bench.end();
       this.#arm();
       await bench.start();
-    } else if (name !== "deleted by its time") this.#arm();
+    } else this.#arm();
 
     const sandbox = await this.#create();
     if (this.#losesSupervisor) await this.#loseSupervisor(sandbox);
@@ -126,8 +128,9 @@ class SandboxLife {
     return sandbox;
   }
 
-  async #use({ id, expireTime }: Sandbox): Promise<void> {
+  async #use({ id }: Sandbox): Promise<void> {
     const bench = this.#bench;
+    if (this.#life.name === "deleted by its time") return; // which may come before it is READY
     const whole = await this.#reach(id, [this.#life.name === "usual" ? Phase.COMPLETED : Phase.READY, Phase.FAILED]);
     expect(whole.failure).toBeUndefined();
     // the policy that was acknowledged is there, once
@@ -158,12 +161,9 @@ class SandboxLife {
         await this.#insist(() => bench.auth.revokeSandbox({ sandbox: id, reason: "a test" }));
         expect((await this.#reach(id, [Phase.FAILED])).failure?.fault).toBe("revoked");
         break;
-      case "deleted by its time":
-        await vi.waitFor(
-          () => expect(Date.now()).toBeGreaterThan(expireTime === undefined ? 0 : timestampMs(expireTime) - 100),
-          patience,
-        );
-        this.#arm();
+      case "with a signing key revoked":
+        await this.#revokeEgressKey();
+        await this.#untilSupervisorReached(id, "supervisor.connectSupervisor(checkSession):after");
         break;
       case "from the start of the programs to their end":
     }
@@ -177,6 +177,7 @@ class SandboxLife {
     if (phase === Phase.READY && this.#life.name === "with a command run in it")
       await this.#exec(id).catch((fault: unknown) => expect(fault).toBeInstanceOf(ServiceError));
     if (phase === Phase.READY && this.#life.name === "away for longer than its session") await this.#stayAway();
+    if (phase === Phase.READY && this.#life.name === "with a signing key revoked") await this.#revokeEgressKey();
     const lost = await this.#reach(id, over);
     if (lost.phase === Phase.COMPLETED) expect(await this.#readLogs(id)).toBe("hello\n");
     else
@@ -191,6 +192,14 @@ class SandboxLife {
   async #remove({ id }: Sandbox): Promise<void> {
     const removal = { sandbox: id, requestId: crypto.randomUUID() };
     await this.#insist(() => this.#bench.sandbox.deleteSandbox(removal));
+  }
+
+  /** The key of egress tokens: the session and what it has open stay good, and every supervisor is asked to make sure of that. */
+  async #revokeEgressKey(): Promise<void> {
+    const { keys } = await this.#insist(() => this.#bench.auth.listSigningKeys({}));
+    const key = keys.find(({ algorithm, state }) => algorithm === "ES256" && state === SigningKeyState.CURRENT);
+    if (key === undefined) throw new Error("no key signs egress tokens");
+    await this.#insist(() => this.#bench.auth.revokeSigningKey({ kid: key.kid, reason: "a test" }));
   }
 
   /** The control plane stays away until the session is over. */
