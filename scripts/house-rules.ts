@@ -50,6 +50,13 @@ export const rules: readonly Rule[] = [
     find: (source) => nodesWhere(source, skipsWithoutReason),
   },
   {
+    name: "mocked-module",
+    message:
+      "files of these tests share their modules, the next one too: hand the part in, or plant it in test/architecture",
+    appliesTo: (file) => isTest(file) && !file.startsWith("test/architecture/"),
+    find: (source) => nodesWhere(source, mocksModule),
+  },
+  {
     name: "file-name",
     message: "a file is named in kebab-case, after the one thing that it exports",
     appliesTo: () => true,
@@ -159,6 +166,11 @@ function skipsWithoutReason(node: ts.Node): boolean {
   if (ts.isCallExpression(node) && /(^|\.)skip$/.test(node.expression.getText()) && !isSuite(node.expression))
     return node.arguments.length === 0;
   return ts.isPropertyAccessExpression(node) && /^(skip|skipIf|runIf|todo)$/.test(node.name.text) && isSuite(node);
+}
+
+/** `vi.mock` and its like. */
+function mocksModule(node: ts.Node): boolean {
+  return ts.isCallExpression(node) && /^(vi|vitest)\.(mock|doMock|resetModules)$/.test(node.expression.getText());
 }
 
 const isSuite = (node: ts.Node) => /^(it|test|describe|suite)\b/.test(node.getText());

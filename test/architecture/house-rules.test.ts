@@ -32,6 +32,8 @@ const violations: readonly (readonly [rule: string, file: string, text: string])
   ["skip", test, 'describe.runIf(fast)("works", () => {});'],
   ["skip", test, 'it.todo("works");'],
   ["skip", test, 'it("works", ({ skip }) => { skip(); });'],
+  ["mocked-module", test, 'vi.mock("./users.ts", () => ({ findUser: () => {} }));'],
+  ["mocked-module", "test/integration/users.test.ts", 'vi.doMock("./users.ts");'],
   ["file-name", "libs/rpc/src/utils.ts", ""],
   ["file-name", "libs/rpc/src/GrpcServer.ts", ""],
   ["file-name", "libs/rpc/src/grpc_server.ts", ""],
@@ -47,6 +49,7 @@ const allowed: readonly (readonly [file: string, text: string])[] = [
     program,
     "// house-rule environment: the loader needs it before there is a configuration\nexport const path = process.env.PATH;",
   ],
+  ["test/architecture/without-users.test.ts", 'vi.mock("./users.ts", () => ({ findUser: () => {} }));'],
   [program, "export const later = new Promise((resolve) => setTimeout(resolve, 100));"],
   [
     test,

@@ -181,7 +181,7 @@ describe("a program's crash points", () => {
 describe("kill -9 leaves a sandbox that is whole, or FAILED for the supervisor's death, and nothing of one that is deleted (D-29)", () => {
   it.concurrent.for(cases)(
     "$topology: at $point, $life.name",
-    { timeout: 300_000 },
+    { timeout: 900_000 }, // with the time that it waits for a bench
     async ({ topology, point, life }, { onTestFailed }) => {
       await pool.use(topology, async (bench) => {
         onTestFailed(() => {

@@ -30,7 +30,7 @@ export async function runCrashHost(
     setTimeout(() => {
       writeSync(2, `it does not stop: ${process.getActiveResourcesInfo().join(" ")}\n`);
       process.exit(1);
-    }, 15_000);
+    }, 60_000);
     void running.stop().then(() => process.exit(0));
   });
   writeSync(3, "ready\n");

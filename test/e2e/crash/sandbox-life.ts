@@ -42,7 +42,7 @@ const deniedRequest = `const ask = () => require("node:http").get("http://denied
   ask();`;
 /** What is left to do when a sandbox is DELETED already. */
 const lastPoints = ["policy.retire:after", "proxy.watchPolicies(removal):after"];
-const patience = { timeout: 60_000, interval: 25 };
+const patience = { timeout: 120_000, interval: 25 };
 
 /**
  * Has a sandbox live on a bench, while one of its programs or its supervisor dies at one point. Asserts on the way that the sandbox is

@@ -2,10 +2,10 @@ import { type ReachCrashPoint, withCrashPoints } from "../../../libs/testing/src
 import type { SandboxParts } from "../../../services/sandbox/src/open-sandbox.ts";
 import { driverCrashPoints, sandboxCrashPoints } from "./crash-points.ts";
 
-/** Crash points around the Sandbox service's store and its driver. Supervisors are noted as seen sooner than usual. */
+/** Crash points around the Sandbox service's store and its driver. On a loaded machine a start may take long. */
 export function sandboxParts(reach: ReachCrashPoint): SandboxParts {
   return {
-    timing: { pingIntervalMs: 2_000, silenceMs: 12_000 },
+    timing: { pingIntervalMs: 2_000, provisioningMs: 120_000, startingMs: 120_000 },
     driver: (make) => withCrashPoints("driver", make(), reach, driverCrashPoints),
     store: (store) => withCrashPoints("sandbox", store, reach, sandboxCrashPoints),
   };
