@@ -14,4 +14,5 @@ export {
   type FakeExec,
   type FakeSession,
 } from "./fake-control-plane.ts";
+export { type KubernetesApi, startKubernetesApi, type TestPod } from "./kubernetes-api.ts";
 export { createThrowAwayDatabase, type ThrowAwayDatabase } from "./throw-away-database.ts";

@@ -170,6 +170,8 @@ export interface BenchSandbox {
   readonly peer: Peer;
   /** As the supervisor with a bootstrap token of this id. */
   bootstrap(tokenId: string): Client<typeof AuthService>;
+  /** As the supervisor in the pod with this uid. */
+  pod(uid: string): Client<typeof AuthService>;
   /** As the enrolled supervisor with a session token of this id. */
   session(tokenId: string): Client<typeof AuthService>;
 }
@@ -197,13 +199,18 @@ export function describeSandbox(bench: AuthBench, sandboxId: string, incarnation
     spiffeId,
     keyThumbprint: keyThumbprint(keys.publicKey),
   };
-  const principal = { kind: "sandbox", sandboxId, organizationId, incarnation, spiffeId, keyId: "" } as const;
+  const who = { kind: "sandbox", sandboxId, organizationId, incarnation, spiffeId } as const;
+  const principal = { ...who, keyId: "" } as const;
   return {
     sandboxId,
     keys,
     peer,
     bootstrap: (tokenId) =>
       bench.as({ principal: { ...principal, credential: "bootstrap", tokenId, authenticator: "bootstrap-token" } }),
+    pod: (podUid) =>
+      bench.as({
+        principal: { ...who, credential: "service-account", podUid, authenticator: "kubernetes-service-account" },
+      }),
     session: (tokenId) =>
       bench.as({ peer, principal: { ...principal, credential: "session", tokenId, authenticator: "sandbox-token" } }),
   };

@@ -11,6 +11,7 @@ import {
 } from "@sandgate/config";
 import * as z from "zod";
 import type { OperatorRecord } from "./domain/operator-record.ts";
+import { kubernetesSection } from "./kubernetes/kubernetes-section.ts";
 
 const uuid = () =>
   z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, "must be a lower-case UUID");
@@ -119,6 +120,7 @@ export const authSettings = {
     .prefault({})
     .describe("accounts with a password"),
   oidc: sections.oidc,
+  kubernetes: kubernetesSection.optional(),
   jwks: z
     .strictObject({
       address: sections.address().describe("where the key set is served, with this program's certificate"),

@@ -45,6 +45,7 @@ import { rotateSigningKeys } from "./handlers/rotate-signing-keys.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchTrust } from "./handlers/watch-trust.ts";
 import type { SigningKeyRing } from "./keys/signing-keys.ts";
+import type { PodIdentities } from "./kubernetes/pod-identities.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { PostgresOidcUserStore } from "./store/postgres-oidc-user-store.ts";
@@ -72,6 +73,8 @@ export interface AuthModuleDeps {
   readonly users: UserSettings;
   /** Started and stopped with the module. */
   readonly oidc: Pick<OidcProviders, "verify" | "start" | "stop" | "checks">;
+  /** Started and stopped with the module; undefined: no cluster's pods may enrol. */
+  readonly pods?: Pick<PodIdentities, "start" | "stop" | "checks"> | undefined;
   /** Where command lines can log in. */
   readonly loginProviders: readonly LoginProvider[];
   readonly sockets: SandboxSockets;
@@ -203,6 +206,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     registerOidcUser: (token) => enterOidcUser(token, spiffeId),
     async start() {
       deps.oidc.start();
+      deps.pods?.start();
       await store.replaceOperators(deps.operators, clock(), self);
       await keys.start({ ...self, organizationId: "" });
       listener = await listen({
@@ -236,6 +240,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       clearInterval(timer);
       following.abort();
       await deps.oidc.stop();
+      await deps.pods?.stop();
       await feed.stop();
       await followed;
       await listener?.close();
@@ -244,6 +249,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       database: () => pool.check(),
       trust: () => feed.check(),
       ...deps.oidc.checks,
+      ...deps.pods?.checks,
     },
   };
 }

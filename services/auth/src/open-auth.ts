@@ -15,6 +15,9 @@ import type * as z from "zod";
 import { type authSettings, toLoginProviders, toOperatorRecords } from "./auth-config.ts";
 import { startJwksServer } from "./keys/jwks-server.ts";
 import { openSigningKeys } from "./keys/signing-keys.ts";
+import type { KubernetesSettings } from "./kubernetes/kubernetes-section.ts";
+import { KubernetesServiceAccountAuthenticator } from "./kubernetes/kubernetes-service-account.ts";
+import { PodIdentities } from "./kubernetes/pod-identities.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 import type { SigningKeyStore } from "./store/signing-key-store.ts";
@@ -29,7 +32,7 @@ export type AuthSettings = z.output<z.ZodObject<typeof authSettings>>;
 export interface OpenAuth {
   readonly module: AuthModule;
   readonly audit: AuditLog;
-  /** The authenticators that only the program with Auth in it has: bootstrap first, the local operator last. */
+  /** The authenticators that only the program with Auth in it has: those of supervisors that enrol first, the local operator last. */
   readonly authenticators: { readonly first: readonly Authenticator[]; readonly last: readonly Authenticator[] };
   /** For the listeners of this process. */
   readonly oidc: { readonly providers: OidcProviders; readonly registerUser: (token: string) => Promise<UserSubject> };
@@ -81,6 +84,7 @@ export async function openAuth(options: {
     onFault: (fault, provider) =>
       logger.warn({ err: fault, provider }, "the keys of an OpenID provider cannot be read"),
   });
+  const pods = settings.kubernetes && (await openPods(settings.kubernetes, { logger, clock }));
   const module = createAuthModule({
     pool,
     connection,
@@ -105,6 +109,7 @@ export async function openAuth(options: {
       invitationMs: settings.users.invitation_days * dayMs,
     },
     oidc,
+    pods,
     loginProviders: toLoginProviders(settings.oidc),
     sockets: options.sockets,
     aroundStore: options.parts?.store,
@@ -120,7 +125,10 @@ export async function openAuth(options: {
     module,
     audit,
     authenticators: {
-      first: [new BootstrapTokenAuthenticator(deps)],
+      first: [
+        ...(pods === undefined ? [] : [new KubernetesServiceAccountAuthenticator({ ...deps, pods })]),
+        new BootstrapTokenAuthenticator(deps),
+      ],
       last: isLocal ? [new LocalOperatorAuthenticator({ ...deps, userId: firstOperator.id })] : [],
     },
     oidc: { providers: oidc, registerUser: module.registerOidcUser },
@@ -143,4 +151,18 @@ export async function openAuth(options: {
       await pool.close();
     },
   };
+}
+
+/** The cluster's pods. Its client is large: only who has a cluster loads it. */
+async function openPods(
+  settings: KubernetesSettings,
+  { logger, clock }: { readonly logger: Logger; readonly clock: () => number },
+): Promise<PodIdentities> {
+  const { openApiServer } = await import("./kubernetes/api-server.ts");
+  return new PodIdentities({
+    settings,
+    cluster: openApiServer(settings),
+    clock,
+    onFault: (fault) => logger.warn({ err: fault }, "the cluster's API server does not answer as it should"),
+  });
 }

@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
-import { compactVerify, errors } from "jose";
-import { MAX_TOKEN_LENGTH } from "../tokens/index.ts";
 import { fetchJson } from "./fetch-json.ts";
-import { type ForeignAlgorithm, type ForeignKey, type ForeignKeySet, readForeignKeySet } from "./foreign-key-set.ts";
+import { type ForeignJwt, type ForeignJwtFault, findSignatureFault, parseForeignJwt } from "./foreign-jwt.ts";
+import { type ForeignKey, type ForeignKeySet, readForeignKeySet } from "./foreign-key-set.ts";
 import { hasOidcTokenExpired, type OidcClaims, type OidcFault, readOidcClaims } from "./oidc-claims.ts";
 import type { OidcProviderSettings } from "./oidc-settings.ts";
 import { RemoteKeys } from "./remote-keys.ts";
@@ -12,7 +11,7 @@ export type OidcVerification =
   | { readonly outcome: "verified"; readonly claims: OidcClaims }
   /** No JWT of this provider: the next authenticator's matter. */
   | { readonly outcome: "not_ours" }
-  | { readonly outcome: "rejected"; readonly fault: "header" | "algorithm" | "key" | "signature" | OidcFault }
+  | { readonly outcome: "rejected"; readonly fault: ForeignJwtFault | OidcFault }
   /** The provider's keys cannot be had: nothing is decided. */
   | { readonly outcome: "unavailable" };
 
@@ -67,25 +66,19 @@ export class OidcProvider {
       return hasOidcTokenExpired(known.claims.expiresAtMs, now)
         ? rejected("expired")
         : { outcome: "verified", claims: known.claims };
-    const parts = token.length > MAX_TOKEN_LENGTH ? undefined : parseJwt(token);
-    if (parts === undefined || parts.payload.iss !== this.settings.issuer) return { outcome: "not_ours" };
+    const jwt = parseForeignJwt(token);
+    if (jwt === undefined || jwt.payload.iss !== this.settings.issuer) return { outcome: "not_ours" };
     const verified = this.#verified; // a verification that began with other keys is not remembered
-    const verification = await this.#verify(token, parts, now);
+    const verification = await this.#verify(jwt, now);
     if (verification.outcome === "verified") remember(verified, token, verification.claims, now + MAX_CACHE_MS);
     return verification;
   }
 
-  async #verify(token: string, { header, payload }: ParsedJwt, now: number): Promise<OidcVerification> {
-    const { alg, kid, typ } = header;
-    if (typeof kid !== "string" || !isTypeOfBearer(typ) || "crit" in header) return rejected("header");
-    const algorithm = this.settings.algorithms.find((name) => name === alg);
-    if (algorithm === undefined) return rejected("algorithm");
-    const lookup = await this.#keys.find(kid);
-    if (lookup.outcome === "unavailable") return { outcome: "unavailable" };
-    if (lookup.outcome === "unknown") return rejected("key");
-    if (!lookup.key.algorithms.has(algorithm)) return rejected("algorithm");
-    if (!(await isSigned(token, lookup.key.key, algorithm))) return rejected("signature");
-    const claims = readOidcClaims(payload, this.settings, now);
+  async #verify(jwt: ForeignJwt, now: number): Promise<OidcVerification> {
+    const fault = await findSignatureFault(jwt, { algorithms: this.settings.algorithms, keys: this.#keys });
+    if (fault === "unavailable") return { outcome: "unavailable" };
+    if (fault !== undefined) return rejected(fault);
+    const claims = readOidcClaims(jwt.payload, this.settings, now);
     return typeof claims === "string" ? rejected(claims) : { outcome: "verified", claims };
   }
 }
@@ -105,47 +98,6 @@ async function readProviderKeys(
   if (keys === undefined || (keys.protocol !== "https:" && keys.origin !== issuer.origin))
     throw new Error("the discovery document names no key set over https");
   return readForeignKeySet(await fetchJson(keys, options), settings.algorithms);
-}
-
-interface ParsedJwt {
-  readonly header: Readonly<Record<string, unknown>>;
-  readonly payload: Readonly<Record<string, unknown>>;
-}
-
-function parseJwt(token: string): ParsedJwt | undefined {
-  const [, header = "", payload = ""] = /^([\w-]+)\.([\w-]+)\.[\w-]+$/.exec(token) ?? [];
-  const parsed = { header: parseRecord(header), payload: parseRecord(payload) };
-  return parsed.header === undefined || parsed.payload === undefined
-    ? undefined
-    : { header: parsed.header, payload: parsed.payload };
-}
-
-function parseRecord(base64url: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(Buffer.from(base64url, "base64url").toString("utf8"));
-    return isRecord(parsed) ? parsed : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Access tokens (RFC 9068) and ID tokens; a logout token or a security event is signed by the same keys and is no credential. */
-function isTypeOfBearer(type: unknown): boolean {
-  return type === undefined || (typeof type === "string" && /^(application\/)?(at\+)?jwt$/i.test(type));
-}
-
-async function isSigned(
-  token: string,
-  key: Parameters<typeof compactVerify>[1],
-  algorithm: ForeignAlgorithm,
-): Promise<boolean> {
-  try {
-    await compactVerify(token, key, { algorithms: [algorithm] });
-    return true;
-  } catch (cause) {
-    if (cause instanceof errors.JOSEError) return false;
-    throw cause;
-  }
 }
 
 function remember(

@@ -81,8 +81,11 @@ function cutWhenRevoked(call: Call, principal: Principal, trust: TrustState): vo
           `user:${principal.userId}` as const,
           ...(principal.sessionId === undefined ? [] : [`session:${principal.sessionId}` as const]),
         ]
-      : [`sandbox:${principal.sandboxId}` as const, `token:${principal.tokenId}` as const]),
-    ...(principal.keyId === undefined ? [] : [`key:${principal.keyId}` as const]),
+      : [
+          `sandbox:${principal.sandboxId}` as const,
+          ...("tokenId" in principal ? [`token:${principal.tokenId}` as const] : []),
+        ]),
+    ...("keyId" in principal && principal.keyId !== undefined ? [`key:${principal.keyId}` as const] : []),
     ...(certificate === undefined ? [] : [`certificate:${certificate.sha256}` as const]),
   ];
   call.onDone(

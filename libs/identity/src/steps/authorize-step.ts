@@ -1,7 +1,7 @@
 import { PrincipalKind, Role, SandboxCredential } from "@sandgate/api/options";
 import { type Call, readAccess, ServiceError, type Step } from "@sandgate/rpc";
 import { peerKey } from "../peer.ts";
-import { type Principal, principalKey } from "../principal.ts";
+import { type Principal, principalKey, type SandboxProof } from "../principal.ts";
 
 /**
  * Judges the principal by the method's access option: its kind, a user's role, a sandbox's credential. It stands after
@@ -34,6 +34,6 @@ function requireAllowedPrincipal(call: Call, principal: Principal): void {
     throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "this call needs another credential of the sandbox");
 }
 
-function credentialOf(credential: "bootstrap" | "session"): SandboxCredential {
-  return credential === "bootstrap" ? SandboxCredential.BOOTSTRAP : SandboxCredential.SESSION;
+function credentialOf(credential: SandboxProof["credential"]): SandboxCredential {
+  return credential === "session" ? SandboxCredential.SESSION : SandboxCredential.BOOTSTRAP;
 }

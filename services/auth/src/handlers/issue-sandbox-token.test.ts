@@ -85,6 +85,35 @@ describe("IssueSandboxToken", () => {
     expect(outcomes.sort()).toEqual([...Array<string>(7).fill("BOOTSTRAP_USED"), "OK"]);
   });
 
+  it("G-05 certifies the key of a pod, once: a token that a workload reads there enrols nothing more", async () => {
+    const sandbox = await registerSandbox(bench);
+    const podUid = crypto.randomUUID();
+    const { sandboxId, keys } = sandbox;
+    const enrolPod = (by: typeof sandbox, from = keys) =>
+      reasonOf(
+        by.pod(podUid).issueSandboxToken({ sandboxId: by.sandboxId, certificateSigningRequest: createCsr(from) }),
+      );
+    expect(await enrolPod(sandbox)).toBe("OK");
+    expect(await enrolPod(sandbox)).toBe("OK");
+    expect(await enrolPod(sandbox, createKeyPair())).toBe("BOOTSTRAP_USED");
+    expect(await enrolPod(await registerSandbox(bench))).toBe("BOOTSTRAP_USED");
+    const { events } = await bench.audit.list({ organizationId, sandboxId, pageSize: 100, pageToken: "" });
+    expect(events.map(({ action }) => action)).toEqual([
+      "call.denied",
+      "token.issued",
+      "token.issued",
+      "sandbox.registered",
+    ]);
+    expect(events[1]?.details.pod_uid).toBe(podUid);
+  });
+
+  it("G-13 gives a pod's proof no other use", async () => {
+    const sandbox = await registerSandbox(bench);
+    const { sandboxId } = sandbox;
+    const refreshing = sandbox.pod(crypto.randomUUID()).refreshSandboxToken({ sandboxId });
+    expect(await reasonOf(refreshing)).toBe("PRINCIPAL_NOT_ALLOWED");
+  });
+
   it("refuses a credential that a new one replaced", async () => {
     const sandbox = await registerSandbox(bench);
     const old = await bootstrap(sandbox.sandboxId);

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { RevocationKind } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
 import type { SandboxScope } from "@sandgate/identity";
@@ -20,6 +21,7 @@ const actor: Actor = { principal: "spiffe://t/user/u", peer: "none" };
 const organizationId = "6f1c9d1e-7d0a-4b0e-9a53-0d7d2b9d0c11";
 const ownerUserId = "0b8f8c0e-1111-4222-8333-444455556666";
 const bootstrapHash = "ab".repeat(32);
+const bootstrapProof = { kind: "bootstrap", hash: bootstrapHash } as const;
 
 /** What every store of Auth promises. */
 export function describeAuthStore(name: string, subject: () => AuthStoreSubject): void {
@@ -68,8 +70,15 @@ export function describeAuthStore(name: string, subject: () => AuthStoreSubject)
     await enrol(sandboxId, session);
     return { sandboxId, session };
   };
+  const enrolPod = (uid: string, sandboxId: string, over: Partial<SessionRecord> = {}) =>
+    store().enrol(
+      scopeOf(sandboxId),
+      { proof: { kind: "pod", uid }, publicKeyDer: new Uint8Array([1]), session: sessionOf(sandboxId, over) },
+      now,
+      actor,
+    );
   const enrol = (sandboxId: string, session: SessionRecord, at = store()) =>
-    at.enrol(scopeOf(sandboxId), { bootstrapHash, publicKeyDer: new Uint8Array([1]), session }, now, actor);
+    at.enrol(scopeOf(sandboxId), { proof: bootstrapProof, publicKeyDer: new Uint8Array([1]), session }, now, actor);
 
   describe(name, () => {
     it("keeps what it was told of a sandbox, by id and by living name", async () => {
@@ -107,6 +116,31 @@ export function describeAuthStore(name: string, subject: () => AuthStoreSubject)
         ),
       );
       expect(decisions.map(({ decision }) => decision).sort()).toEqual(["enrol", "used", "used", "used"]);
+    });
+
+    it("G-05 binds a pod to the one incarnation that it enrols, and the incarnation to its key", async () => {
+      const [sandboxId, other] = [newSandboxId(), newSandboxId()];
+      for (const id of [sandboxId, other]) await store().registerSandbox(registrationOf(id), now, actor);
+      const pod = randomUUID();
+      const decisionOf = async (...of: Parameters<typeof enrolPod>) => (await enrolPod(...of)).decision;
+      expect(await decisionOf(pod, sandboxId)).toBe("enrol");
+      expect(await decisionOf(pod, sandboxId)).toBe("enrol");
+      expect(await decisionOf(pod, sandboxId, { keyThumbprint: "z".repeat(43) })).toBe("used");
+      expect(await decisionOf(randomUUID(), sandboxId, { keyThumbprint: "z".repeat(43) })).toBe("used");
+      expect(await decisionOf(pod, other)).toBe("used");
+      expect(await decisionOf(randomUUID(), other)).toBe("enrol");
+      await store().registerSandbox({ ...registrationOf(sandboxId), incarnation: 2n }, now, actor);
+      expect(await decisionOf(pod, sandboxId)).toBe("revoked");
+      expect(await decisionOf(pod, sandboxId, { incarnation: 2n })).toBe("used");
+      expect(await decisionOf(randomUUID(), sandboxId, { incarnation: 2n })).toBe("enrol");
+    });
+
+    it("G-05 lets a pod enrol one of many sandboxes at the same moment", async () => {
+      const ids = Array.from({ length: 6 }, newSandboxId);
+      for (const id of ids) await store().registerSandbox(registrationOf(id), now, actor);
+      const pod = randomUUID();
+      const changes = await Promise.all(ids.map((id) => enrolPod(pod, id)));
+      expect(changes.map(({ decision }) => decision).sort()).toEqual(["enrol", ...Array(5).fill("used")]);
     });
 
     it("gives a session one successor, and the same to all", async () => {

@@ -1,5 +1,5 @@
 import type { SandboxScope, SubjectRegister } from "@sandgate/identity";
-import type { EnrolmentDecision } from "../domain/enrolment.ts";
+import type { EnrolmentDecision, EnrolmentProof } from "../domain/enrolment.ts";
 import type { OperatorRecord } from "../domain/operator-record.ts";
 import type { Registration, RegistrationDecision } from "../domain/registration.ts";
 import type { RejoinDecision } from "../domain/rejoining.ts";
@@ -74,10 +74,13 @@ export interface AuthStore extends SubjectRegister {
     readonly organizationId: string;
   }>;
 
-  /** Consumes a bootstrap credential and binds the session's key to the incarnation. Sessions of an earlier key are revoked. */
+  /**
+   * Consumes a proof and binds the session's key to the incarnation. Sessions of an earlier key are revoked. A pod that has enrolled an
+   * incarnation once enrols no other, of whatever sandbox: for those it is "used".
+   */
   enrol(
     scope: SandboxScope,
-    enrolment: { readonly bootstrapHash: string; readonly publicKeyDer: Uint8Array; readonly session: SessionRecord },
+    enrolment: { readonly proof: EnrolmentProof; readonly publicKeyDer: Uint8Array; readonly session: SessionRecord },
     now: number,
     actor: Actor,
   ): Promise<Change<EnrolmentDecision>>;

@@ -166,13 +166,15 @@ export class PostgresAuthStore implements AuthStore {
     now: number,
     actor: Actor,
   ): ReturnType<AuthStore["enrol"]> {
-    const { session, bootstrapHash, publicKeyDer } = enrolment;
+    const { session, proof, publicKeyDer } = enrolment;
     const { incarnation, keyThumbprint } = session;
     return withTransaction(this.#pool, async (tx) => {
       const record = await lockRecord(tx, scope.sandboxId);
       const decision =
-        record === undefined ? "revoked" : decideEnrolment(record, { incarnation, bootstrapHash, keyThumbprint, now });
+        record === undefined ? "revoked" : decideEnrolment(record, { incarnation, proof, keyThumbprint, now });
       if (record === undefined || decision !== "enrol") return { decision, sequence: undefined };
+      if (proof.kind === "pod" && !(await bindPod(tx, proof.uid, session)))
+        return { decision: "used", sequence: undefined };
       const row = await change(
         tx,
         `update sandboxes set public_key = $2, key_thumbprint = $3, bootstrap_key_thumbprint = $3,
@@ -184,7 +186,8 @@ export class PostgresAuthStore implements AuthStore {
       const revocations = hasOtherKey ? await credentialRevocations(tx, scope.sandboxId, now) : [];
       await insertSession(tx, session, undefined);
       const sequence = await appendTrustChanges(tx, [...revocations, subjectChange("sandbox", scope.sandboxId, now)]);
-      await this.#append(tx, actor, "token.issued", row, sessionDetails(session));
+      const details = { ...sessionDetails(session), ...(proof.kind === "pod" && { pod_uid: proof.uid }) };
+      await this.#append(tx, actor, "token.issued", row, details);
       return { decision, sequence };
     });
   }
@@ -485,6 +488,16 @@ function userRevocation(userId: string, now: number): TrustChange {
     expiresAtMs: now + CREDENTIAL_LIFE_MS,
     issuedBeforeMs: now,
   };
+}
+
+/** Whether a pod enrols this incarnation and has enrolled no other. Its annotations can be changed; this cannot. */
+async function bindPod(tx: SqlClient, uid: string, of: Pick<SessionRecord, "sandboxId" | "incarnation">) {
+  const { rows } = await tx.query<{ readonly sandbox_id: string; readonly incarnation: string }>(
+    `insert into enrolled_pods as enrolled (uid, sandbox_id, incarnation) values ($1, $2, $3)
+       on conflict (uid) do update set uid = excluded.uid returning sandbox_id, incarnation`,
+    [uid, of.sandboxId, String(of.incarnation)],
+  );
+  return rows[0]?.sandbox_id === of.sandboxId && BigInt(rows[0].incarnation) === of.incarnation;
 }
 
 async function insertSession(tx: SqlClient, session: SessionRecord, predecessor: string | undefined): Promise<void> {
