@@ -1,5 +1,6 @@
 /**
- * Bundles each program into dist/<name>.mjs for Node 24, with its source map beside it; the command line is split into parts that load when needed.
+ * Bundles each program into dist/<name>.mjs for Node 24, with its source map beside it; programs that
+ * load parts of themselves when they need them are split into those.
  *
  * How a program finds a file that ships with it, in source and bundled alike: it writes `new URL("<relative path>", import.meta.url)` with a
  * literal path, seen from that very source file. In source form this names the file itself. The bundler copies the file or folder to dist/<its
@@ -26,7 +27,8 @@ const programs: Readonly<Record<string, string>> = {
   sandgate: "services/cli/src/main.ts",
 };
 
-const commandLine = "sandgate";
+/** Programs with parts that most runs never load: the command line's commands, and the client of Kubernetes. */
+const splitPrograms: readonly string[] = ["auth", "all-in-one", "sandgate"];
 
 /** Native modules: the file that looks for one under names that only exist at run time, its package, and its name beside the bundles. */
 const nativeModules = [
@@ -56,11 +58,14 @@ export interface BuildOutcome {
 export async function buildPrograms(root: string): Promise<BuildOutcome> {
   const names = Object.keys(programs).filter((name) => existsSync(join(root, programs[name] ?? "")));
   // Together the services are built several times faster than one by one; but together they also fail.
-  const groups = [names.filter((name) => name !== commandLine), names.filter((name) => name === commandLine)];
+  const groups = [
+    names.filter((name) => !splitPrograms.includes(name)),
+    ...names.filter((name) => splitPrograms.includes(name)).map((name) => [name]),
+  ];
   const attempts = groups.map(async (group) => {
     const bundled = (names: readonly string[], logLevel: "silent" | "warning") => {
       const entries = Object.fromEntries(names.map((name) => [name, programs[name] ?? ""]));
-      return bundle({ root, entries, splitting: names.includes(commandLine), logLevel });
+      return bundle({ root, entries, splitting: splitPrograms.includes(names[0] ?? ""), logLevel });
     };
     const files = await bundled(group, "silent");
     if (files !== undefined) return [{ names: group, files }];
@@ -104,9 +109,8 @@ async function bundle(options: {
     platform: "node",
     target: "node24",
     format: "esm",
-    // Of the command line, only what a command needs is loaded.
     splitting: options.splitting ?? false,
-    chunkNames: `${commandLine}-[hash]`,
+    chunkNames: `${Object.keys(entries)[0]}-[hash]`,
     minifySyntax: true,
     legalComments: "eof",
     sourcemap: "linked",
