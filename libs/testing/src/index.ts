@@ -15,4 +15,5 @@ export {
   type FakeSession,
 } from "./fake-control-plane.ts";
 export { type KubernetesApi, startKubernetesApi, type TestPod } from "./kubernetes-api.ts";
+export { type SupervisorProgram, startSupervisorProgram, supervisorRoot } from "./supervisor-program.ts";
 export { createThrowAwayDatabase, type ThrowAwayDatabase } from "./throw-away-database.ts";

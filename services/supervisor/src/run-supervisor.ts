@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { closeInheritedDescriptors } from "./close-inherited-descriptors.ts";
 import { debugRpc } from "./debug/debug-rpc.ts";
 import { hearLine } from "./hear-line.ts";
-import { takeBootstrapToken } from "./identity/bootstrap-token.ts";
+import { takeCredentialSource } from "./identity/credential-source.ts";
 import { createLogger } from "./logger.ts";
 import { type SupervisorParts, startSupervisor } from "./supervisor.ts";
 import { parseSupervisorConfig } from "./supervisor-config.ts";
@@ -33,7 +33,7 @@ export async function runSupervisor(parts: SupervisorParts = {}): Promise<never>
     const config = readConfig();
     const takeAssignment = () => ({
       config: readConfig(),
-      bootstrapToken: takeBootstrapToken({
+      credentialSource: takeCredentialSource({
         // house-rule environment: G-11 names variables, which must be gone from it before a workload is started
         environment: process.env,
         tokenFile: config.tokenFile,

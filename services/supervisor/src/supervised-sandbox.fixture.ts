@@ -1,11 +1,16 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildSupervisor, createFakeControlPlane, type FakeControlPlane, type FakeSession } from "@sandgate/testing";
+import {
+  createFakeControlPlane,
+  type FakeControlPlane,
+  type FakeSession,
+  startSupervisorProgram,
+  supervisorRoot,
+} from "@sandgate/testing";
 
 /** A supervisor's bundle in a sandbox like the one that a driver makes, with a fake control plane and a listener in the place of the egress proxy. */
 export interface SupervisedSandbox {
@@ -26,80 +31,59 @@ export interface SupervisedSandbox {
   close(): Promise<void>;
 }
 
-const uid = 64_322;
 export const sandboxId = "sbx-supervisedsandboxaaa".slice(0, 24);
+
+/** How the supervisor gets the credential that it enrols with. */
+export type Enrolment = "configured file" | "SANDGATE_SANDBOX_TOKEN" | "SANDGATE_K8S_SA_TOKEN_FILE";
 
 /** Starts it; `prepare` can change the control plane before the supervisor meets it. */
 export async function startSupervisedSandbox(
   prepare: (plane: FakeControlPlane) => void = () => {},
+  enrolment: Enrolment = "configured file",
 ): Promise<SupervisedSandbox> {
-  const root = process.getuid?.() === 0;
   const directory = await mkdtemp(join(tmpdir(), "sup-"));
-  await chmod(directory, 0o711);
-  const files = await buildSupervisor(join(directory, "bundle"));
-  const at = (name: string): string => join(directory, name);
-  for (const name of ["control", "egress", "bootstrap", "log", "workspace", "tmp"]) {
-    await mkdir(at(name));
-    if (root) await chown(at(name), uid, uid);
-  }
   const plane = await createFakeControlPlane(sandboxId);
   prepare(plane);
-  await plane.open(at("control"));
-  const { server: proxy, connections } = await listenAsProxy(at("egress/egress.sock"));
-  const run = "/run/sandgate";
-  const config = {
-    sandbox_id: sandboxId,
-    incarnation: "1",
-    name: "demo",
-    service_ca: plane.serviceCa,
-    auth_server_name: plane.serverName,
-    policy_server_name: plane.serverName,
-    sandbox_server_name: plane.serverName,
-    enrol_socket: `${run}/control/enrol.sock`,
-    auth_socket: `${run}/control/control.sock`,
-    policy_socket: `${run}/control/control.sock`,
-    sandbox_socket: `${run}/control/control.sock`,
-    egress_socket: `${run}/egress/egress.sock`,
-    token_file: `${run}/bootstrap/token`,
-    forwarder_port: 3128,
-    log_directory: `${run}/log`,
-    workload: { workspace: `${run}/workspace`, temporary: `${run}/tmp`, environment: { FROM_SPEC: "yes" }, limits: {} },
-    unreachable_paths: [directory],
-  };
-  await writeFile(at("bootstrap/config.json"), JSON.stringify(config));
-  await writeFile(at("bootstrap/token"), plane.bootstrapToken);
-  if (root) await chown(at("bootstrap/token"), uid, uid);
-  const bubblewrap = [
-    ...["bwrap", "--die-with-parent", "--unshare-all", "--uid", "65532", "--gid", "65532", "--clearenv"],
-    ...[
-      "--setenv",
-      "PATH",
-      "/usr/bin:/bin:/usr/sbin:/sbin",
-      "--ro-bind",
-      "/usr",
-      "/usr",
-      "--proc",
-      "/proc",
-      "--dev",
-      "/dev",
-    ],
-    ...["bin", "sbin", "lib", "lib64"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]),
-    ...["--dir", "/etc", "--tmpfs", "/tmp", "--ro-bind", files.node, "/opt/sandgate/bin/node"],
-    ...["--ro-bind", files.supervisor, "/opt/sandgate/supervisor/supervisor.mjs"],
-    ...["--ro-bind", files.terminal, "/opt/sandgate/supervisor/pty.node"],
-    ...["control", "egress"].flatMap((name) => ["--ro-bind", at(name), `${run}/${name}`]),
-    ...["bootstrap", "log", "workspace", "tmp"].flatMap((name) => ["--bind", at(name), `${run}/${name}`]),
-    ...["/opt/sandgate/bin/node", "/opt/sandgate/supervisor/supervisor.mjs", `${run}/bootstrap/config.json`],
-  ];
-  const [file = "", ...args] = root
-    ? ["setpriv", "--reuid", String(uid), "--regid", String(uid), "--clear-groups", "--", ...bubblewrap]
-    : bubblewrap;
-  const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
-  let log = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    log += chunk.toString("utf8");
+  const opened = Promise.withResolvers<Awaited<ReturnType<typeof listenAsProxy>>>();
+  const run = supervisorRoot;
+  const tokenFile = `${run}/token/token`;
+  const program = await startSupervisorProgram({
+    directory,
+    ...(enrolment === "configured file" && { bootstrapToken: plane.bootstrapToken }),
+    ...(enrolment === "SANDGATE_SANDBOX_TOKEN" && { environment: { [enrolment]: plane.bootstrapToken } }),
+    ...(enrolment === "SANDGATE_K8S_SA_TOKEN_FILE" && { environment: { [enrolment]: tokenFile } }),
+    prepare: async (at) => {
+      await plane.open(at("control"));
+      opened.resolve(await listenAsProxy(at("egress/egress.sock")));
+      if (enrolment === "SANDGATE_K8S_SA_TOKEN_FILE") await writeFile(at("token/token"), plane.bootstrapToken);
+      return {
+        sandbox_id: sandboxId,
+        incarnation: "1",
+        name: "demo",
+        service_ca: plane.serviceCa,
+        auth_server_name: plane.serverName,
+        policy_server_name: plane.serverName,
+        sandbox_server_name: plane.serverName,
+        enrol_address: `unix:${run}/control/enrol.sock`,
+        auth_address: `unix:${run}/control/control.sock`,
+        policy_address: `unix:${run}/control/control.sock`,
+        sandbox_address: `unix:${run}/control/control.sock`,
+        egress_socket: `${run}/egress/egress.sock`,
+        ...(enrolment === "configured file" && { token_file: `${run}/bootstrap/token` }),
+        forwarder_port: 3128,
+        log_directory: `${run}/log`,
+        workload: {
+          workspace: `${run}/workspace`,
+          temporary: `${run}/tmp`,
+          environment: { FROM_SPEC: "yes" },
+          limits: {},
+        },
+        unreachable_paths: [directory],
+      };
+    },
   });
-  const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+  const { server: proxy, connections } = await opened.promise;
+  const { process: child, exited } = program;
   const close = async (): Promise<void> => {
     child.kill("SIGKILL");
     await exited;
@@ -110,7 +94,7 @@ export async function startSupervisedSandbox(
   const session = await Promise.race([plane.session(), exited]);
   if (session === null || typeof session === "number") {
     await close();
-    throw new Error(`the supervisor ended with ${session}: ${log}`);
+    throw new Error(`the supervisor ended with ${session}: ${program.log()}`);
   }
   return {
     plane,
@@ -118,12 +102,12 @@ export async function startSupervisedSandbox(
     egress: connections,
     exited,
     takeControlAway: () => plane.close(),
-    bringControlBack: () => plane.open(at("control")),
+    bringControlBack: () => plane.open(join(directory, "control")),
     terminate: () => {
       const init = onlyChildOf(child.pid ?? 0);
       process.kill(onlyChildOf(init), "SIGTERM");
     },
-    log: async () => log,
+    log: async () => program.log(),
     close,
   };
 }

@@ -9,13 +9,14 @@ export interface SupervisorConfig {
   readonly authServerName: string;
   readonly policyServerName: string;
   readonly sandboxServerName: string;
-  readonly enrolSocket: string;
-  readonly authSocket: string;
-  readonly policySocket: string;
-  readonly sandboxSocket: string;
+  /** Each is unix:/path, host:port or [address]:port. On enrolAddress IssueSandboxToken and RejoinSandbox are, without a certificate. */
+  readonly enrolAddress: string;
+  readonly authAddress: string;
+  readonly policyAddress: string;
+  readonly sandboxAddress: string;
   readonly egressSocket: string;
-  /** The file with the bootstrap token; removed after reading. */
-  readonly tokenFile: string;
+  /** The file with the bootstrap token, removed after reading; undefined where the environment says where the credential is. */
+  readonly tokenFile: string | undefined;
   readonly forwarderPort: number;
   /** Where the main process's output is kept until it is stored. */
   readonly logDirectory: string;
@@ -61,12 +62,12 @@ export function parseSupervisorConfig(text: string): SupervisorConfig {
     authServerName: text_("auth_server_name"),
     policyServerName: text_("policy_server_name"),
     sandboxServerName: text_("sandbox_server_name"),
-    enrolSocket: text_("enrol_socket"),
-    authSocket: text_("auth_socket"),
-    policySocket: text_("policy_socket"),
-    sandboxSocket: text_("sandbox_socket"),
+    enrolAddress: read("enrol_address", isAddress, ""),
+    authAddress: read("auth_address", isAddress, ""),
+    policyAddress: read("policy_address", isAddress, ""),
+    sandboxAddress: read("sandbox_address", isAddress, ""),
     egressSocket: text_("egress_socket"),
-    tokenFile: text_("token_file"),
+    tokenFile: read("token_file", isTextOrAbsent, undefined),
     forwarderPort: read("forwarder_port", isPort, 0),
     logDirectory: text_("log_directory"),
     workload: {
@@ -88,6 +89,14 @@ export function parseSupervisorConfig(text: string): SupervisorConfig {
 
 function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
+}
+
+function isTextOrAbsent(value: unknown): value is string | undefined {
+  return value === undefined || isText(value);
+}
+
+function isAddress(value: unknown): value is string {
+  return isText(value) && /^(unix:\/.+|(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})$/.test(value);
 }
 
 function isDigits(value: unknown): value is string {

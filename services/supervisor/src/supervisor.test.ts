@@ -307,6 +307,41 @@ describe("a supervisor and its control plane", () => {
     await sandbox.close();
   });
 
+  it.each(["SANDGATE_SANDBOX_TOKEN", "SANDGATE_K8S_SA_TOKEN_FILE"] as const)(
+    "G-11, G-12: enrols by %s, which no process of the workload finds, nor what it says",
+    async (enrolment) => {
+      const sandbox = await startSupervisedSandbox(undefined, enrolment);
+      const { plane, session } = sandbox;
+      const hunt = `
+        const fs = require("node:fs");
+        const [needle, variable] = process.argv.slice(1);
+        const found = [];
+        const look = (path) => {
+          try {
+            const status = fs.statSync(path);
+            if (status.isFile()) {
+              const text = fs.readFileSync(path, "latin1");
+              if (text.includes(needle) || text.includes(variable)) found.push(path);
+            } else if (status.isDirectory()) for (const name of fs.readdirSync(path)) look(path + "/" + name);
+          } catch {}
+        };
+        for (const pid of fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name)))
+          for (const name of ["environ", "fd", ...(pid === "1" || pid === String(process.pid) ? [] : ["cmdline", "mem", "root/run"])])
+            look("/proc/" + pid + "/" + name);
+        for (const root of ["/run", "/tmp", "/workspace", "/etc", "/opt/sandgate/supervisor", "/var", "/dev/shm"]) look(root);
+        console.log(JSON.stringify({ found, pids: fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name)).length }));
+      `;
+      // without its first letters: the hunter's own arguments must not be what it finds
+      const words = [plane.bootstrapToken.slice(3), enrolment.slice(3)];
+      const command = ["/opt/sandgate/bin/node", "-e", hunt, "--", ...words];
+      const { stdout, stderr } = await plane.exec(session, { command }).collect();
+      expect(stderr).toBe("");
+      expect(JSON.parse(stdout)).toMatchObject({ found: [] });
+      expect(await sandbox.log()).not.toContain(plane.bootstrapToken);
+      await sandbox.close();
+    },
+  );
+
   it("G-10: gives up with the reason when it is refused, and never says the token", async () => {
     let token = "";
     const starting = startSupervisedSandbox((plane) => {

@@ -11,6 +11,7 @@ import { startDebugServer } from "./debug/debug-server.ts";
 import { startForwarder } from "./forwarder/forwarder.ts";
 import { CredentialKeeper } from "./identity/credential-keeper.ts";
 import { CredentialSlot } from "./identity/credential-slot.ts";
+import type { CredentialSource } from "./identity/credential-source.ts";
 import { watchRefusals } from "./identity/refusal-watch.ts";
 import type { Logger } from "./logger.ts";
 import { runExec } from "./process/exec-session.ts";
@@ -48,7 +49,7 @@ export interface SupervisorParts {
 
 /** What makes of a sandbox that is set up a certain one. */
 export interface Assignment {
-  readonly bootstrapToken: string;
+  readonly credentialSource: CredentialSource;
   readonly config: Pick<SupervisorConfig, "name" | "workload">;
 }
 
@@ -90,13 +91,13 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const authorization = (): Record<string, string> =>
     slot.session === undefined ? {} : { authorization: `Bearer ${slot.session.token}` };
   const enrolmentChannel = createHttp2Channel({
-    address: `unix:${config.enrolSocket}`,
+    address: config.enrolAddress,
     serverName: config.authServerName,
     tls: () => ({ ca: config.serviceCa }),
   });
-  const mutual = (socketPath: string, serverName: string) =>
+  const mutual = (address: string, serverName: string) =>
     createHttp2Channel({
-      address: `unix:${socketPath}`,
+      address,
       serverName,
       tls: () => ({
         ca: config.serviceCa,
@@ -105,10 +106,10 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       }),
       headers: authorization,
     });
-  const authChannel = mutual(config.authSocket, config.authServerName);
-  const shared = config.authSocket === config.sandboxSocket && config.authServerName === config.sandboxServerName;
-  const sandboxChannel = shared ? authChannel : mutual(config.sandboxSocket, config.sandboxServerName);
-  const policyChannel = mutual(config.policySocket, config.policyServerName);
+  const authChannel = mutual(config.authAddress, config.authServerName);
+  const shared = config.authAddress === config.sandboxAddress && config.authServerName === config.sandboxServerName;
+  const sandboxChannel = shared ? authChannel : mutual(config.sandboxAddress, config.sandboxServerName);
+  const policyChannel = mutual(config.policyAddress, config.policyServerName);
   const authOf = (channel: Channel): Client<typeof AuthService> => {
     const client = createClient(AuthService, channel);
     return parts.auth?.(client) ?? client;
@@ -205,7 +206,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
 
   const run = async (): Promise<void> => {
     const assignment = await options.assignment;
-    const enrolled = keeper.enrol(assignment.bootstrapToken, stopping.signal);
+    const enrolled = keeper.enrol(assignment.credentialSource, stopping.signal);
     const [workload, forwarder] = await Promise.all([preparing, forwarding]);
     workload.configure(assignment.config);
     await enrolled;

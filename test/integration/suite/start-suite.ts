@@ -76,6 +76,8 @@ export async function startSuite(
     readonly oidc?: readonly object[];
     /** Origins of the web pages that may call. */
     readonly allowedOrigins?: readonly string[];
+    /** The cluster whose pods may enrol, as Auth's configuration names it. */
+    readonly kubernetes?: object;
     readonly clock?: () => number;
     /** How long a signing key is published before it signs; default: the setting's. */
     readonly publishSeconds?: number;
@@ -129,6 +131,7 @@ export async function startSuite(
     ].map((user) => ({ ...user, organization_name: user.organization_id })),
     users: { sign_up: "open" as const },
     jwks: { address: "127.0.0.1:0" },
+    ...(options.kubernetes !== undefined && { kubernetes: options.kubernetes }),
     signing_keys: { ...(options.publishSeconds !== undefined && { publish_seconds: options.publishSeconds }) },
   };
   const anyFile = pki.serviceAuthority.certificateFile; // the recording driver looks at none of these

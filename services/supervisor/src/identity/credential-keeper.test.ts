@@ -117,16 +117,30 @@ function setUp() {
 describe("G-11, G-14: the credential keeper", () => {
   it("enrols once and puts what it got into the slot", async () => {
     const { keeper, slot, events, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     expect(events).toEqual(["issueSandboxToken"]);
     expect(slot.session?.token).toBe("token-1");
     expect(slot.session?.certificate).toMatch(/^-----BEGIN CERTIFICATE-----\nAQ==\n/);
   });
 
+  it("reads its credential for each attempt, and waits for a cluster that cannot be asked", async () => {
+    const { keeper, faults, timers, stop } = setUp();
+    let reads = 0;
+    const read = () => `token-${++reads}`;
+    faults.issueSandboxToken = new ServiceError("IDENTITY_PROVIDER_UNAVAILABLE", "away");
+    const enrolling = keeper.enrol(read, stop.signal);
+    await timers.advance(0);
+    expect(reads).toBe(1);
+    faults.issueSandboxToken = undefined;
+    await timers.advance(100);
+    await enrolling;
+    expect(reads).toBe(2);
+  });
+
   it("waits for a server that cannot be reached, and gives up where it is refused", async () => {
     const { keeper, faults, events, timers, stop, slot } = setUp();
     faults.issueSandboxToken = new ServiceError("UNAVAILABLE", "away");
-    const enrolling = keeper.enrol("bootstrap", stop.signal);
+    const enrolling = keeper.enrol(() => "bootstrap", stop.signal);
     await timers.advance(0);
     expect(timers.waits).toEqual([100]);
     faults.issueSandboxToken = undefined;
@@ -136,13 +150,13 @@ describe("G-11, G-14: the credential keeper", () => {
 
     const refused = setUp();
     refused.faults.issueSandboxToken = new ServiceError("BOOTSTRAP_USED", "used");
-    await expect(refused.keeper.enrol("bootstrap", stop.signal)).rejects.toMatchObject({ reason: "BOOTSTRAP_USED" });
+    await expect(refused.keeper.enrol(() => "bootstrap", stop.signal)).rejects.toMatchObject({ reason: "BOOTSTRAP_USED" });
     expect(events).toHaveLength(2);
   });
 
   it("renews at about 80 % of the life, and every user of the slot sees it at once", async () => {
     const { keeper, slot, events, timers, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = keeper.keepSession(stop.signal);
     await timers.advance(11 * minute);
     expect(events).toEqual(["issueSandboxToken"]);
@@ -155,7 +169,7 @@ describe("G-11, G-14: the credential keeper", () => {
 
   it("keeps the old credentials through failures, backs off, and goes on", async () => {
     const { keeper, slot, events, timers, faults, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = keeper.keepSession(stop.signal);
     faults.refreshSandboxToken = new ServiceError("UNAVAILABLE", "away");
     await timers.advance(13 * minute);
@@ -173,7 +187,7 @@ describe("G-11, G-14: the credential keeper", () => {
 
   it("rejoins with its key when the credentials ran out, with a count that rises at every attempt", async () => {
     const { keeper, slot, events, timers, faults, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = keeper.keepSession(stop.signal);
     faults["rejoin 1"] = new ServiceError("UNAVAILABLE", "away");
     await timers.advance(20 * minute);
@@ -186,7 +200,7 @@ describe("G-11, G-14: the credential keeper", () => {
 
   it("rejoins when the server does not know the token any more", async () => {
     const { keeper, events, timers, faults, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = keeper.keepSession(stop.signal);
     faults.refreshSandboxToken = new ServiceError("CREDENTIAL_REVOKED", "superseded");
     await timers.advance(13 * minute);
@@ -197,7 +211,7 @@ describe("G-11, G-14: the credential keeper", () => {
 
   it("G-15 renews at once when the session is refused, and rejoins when the refresh is refused, too", async () => {
     const { keeper, slot, events, timers, faults, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = keeper.keepSession(stop.signal);
     faults.refreshSandboxToken = new ServiceError("CREDENTIAL_REJECTED", "its key is revoked");
     const { session } = slot;

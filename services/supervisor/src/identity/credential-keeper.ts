@@ -9,6 +9,7 @@ import { type Backoff, createBackoff } from "../backoff.ts";
 import type { Logger } from "../logger.ts";
 import type { Timers } from "../timers.ts";
 import type { CredentialSlot } from "./credential-slot.ts";
+import type { CredentialSource } from "./credential-source.ts";
 import { renewalTime } from "./renewal-time.ts";
 
 /** What keeps the slot filled. */
@@ -35,8 +36,11 @@ export class CredentialKeeper {
     this.#options = options;
   }
 
-  /** Enrols with the bootstrap token. Waits for a server that cannot be reached; throws the ServiceError of one that refuses. */
-  async enrol(bootstrapToken: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Enrols with a credential, which is read for each attempt. Waits for a server that cannot be reached; throws the ServiceError of one
+   * that refuses.
+   */
+  async enrol(readCredential: CredentialSource, signal: AbortSignal): Promise<void> {
     const { sandboxId, slot, enrolment, logger } = this.#options;
     const certificateSigningRequest = createCsr(slot.keys);
     const backoff = this.#backoff();
@@ -44,7 +48,7 @@ export class CredentialKeeper {
       try {
         const { credentials } = await enrolment.issueSandboxToken(
           { sandboxId, certificateSigningRequest },
-          { signal, headers: { authorization: `Bearer ${bootstrapToken}` } },
+          { signal, headers: { authorization: `Bearer ${readCredential()}` } },
         );
         return this.#accept(credentials);
       } catch (cause) {
@@ -165,6 +169,7 @@ export class CredentialKeeper {
 const passing: ReadonlySet<Reason> = new Set([
   "UNAVAILABLE",
   "TRUST_UNAVAILABLE",
+  "IDENTITY_PROVIDER_UNAVAILABLE",
   "DEADLINE_EXCEEDED",
   "INTERNAL",
   "LIMIT_REACHED",
