@@ -337,6 +337,11 @@ describe("a supervisor and its control plane", () => {
       const { stdout, stderr } = await plane.exec(session, { command }).collect();
       expect(stderr).toBe("");
       expect(JSON.parse(stdout)).toMatchObject({ found: [] });
+      // and it finds what is there to be found
+      const { stdout: control } = await plane
+        .exec(session, { command, environment: { LEAK: words[0] ?? "" } })
+        .collect();
+      expect(JSON.parse(control).found).not.toEqual([]);
       expect(await sandbox.log()).not.toContain(plane.bootstrapToken);
       await sandbox.close();
     },

@@ -4,8 +4,13 @@ import type { Channel } from "@sandgate/rpc";
 /** Who somebody is, as far as the rules of access care. */
 export type Identity =
   | { readonly kind: "nobody" }
-  /** Somebody whose token, or certificate, is bad: whoever looks at it refuses with this reason. */
-  | { readonly kind: "impostor"; readonly reason: string; readonly badCertificate?: boolean }
+  /** Somebody whose token, or certificate, is bad: whoever looks at it refuses with this reason, IssueSandboxToken perhaps with its own. */
+  | {
+      readonly kind: "impostor";
+      readonly reason: string;
+      readonly onEnrolment?: string;
+      readonly badCertificate?: boolean;
+    }
   /** Somebody whom TLS does not let in. */
   | { readonly kind: "outsider" }
   | {
@@ -17,7 +22,11 @@ export type Identity =
     }
   /** A service, and the user that it says it calls for. */
   | { readonly kind: "service"; readonly service: string; readonly caller?: Extract<Identity, { kind: "user" }> }
-  | { readonly kind: "sandbox"; readonly which: "own" | "other"; readonly credential: "session" | "bootstrap" };
+  | {
+      readonly kind: "sandbox";
+      readonly which: "own" | "other";
+      readonly credential: "session" | "bootstrap" | "service-account";
+    };
 
 /** How a gRPC client of any make opens a connection. */
 export interface Way {

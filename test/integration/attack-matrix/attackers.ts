@@ -9,6 +9,7 @@ import { callerHeader, createTokenSigner, mintToken, type TokenClaims } from "@s
 import { createKeyPair } from "@sandgate/pki";
 import { createCertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
 import { type Channel, createClient, readAccess } from "@sandgate/rpc";
+import type { KubernetesApi, TestPod } from "@sandgate/testing";
 import { createWebChannel } from "../../../libs/rpc/src/web/connect-channel.fixture.ts";
 import type { TestProvider } from "../oidc/start-provider.ts";
 import { organizations, type ServiceName, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
@@ -77,7 +78,7 @@ export const oidcPrograms = {
 } as const;
 
 /** Makes the sandboxes, and one attacker for every way to be somebody that we know of. */
-export async function createWorld(suite: TestSuite, provider: TestProvider): Promise<World> {
+export async function createWorld(suite: TestSuite, provider: TestProvider, cluster: KubernetesApi): Promise<World> {
   const channels: Channel[] = [];
   const dial = (service: ServiceName, address: string, identity?: PemIdentity): Channel => {
     const channel = connect(suite, service, address, identity);
@@ -207,6 +208,17 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     { headers: bearer(ownToken) },
   );
 
+  const podOf = (sandbox: TestSandbox, over: Partial<Parameters<KubernetesApi["putPod"]>[0]> = {}) =>
+    cluster.putPod({
+      name: `pod-${sandbox.name}`,
+      annotations: {
+        "sandgate.dev/sandbox-id": sandbox.id,
+        "sandgate.dev/incarnation": String(sandbox.incarnation),
+      },
+      ...over,
+    });
+  const ownPod = podOf(own);
+
   const attackers: Attacker[] = [];
   const add = (
     listener: Listener,
@@ -318,6 +330,12 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     ],
     ["own's workload token", impostor("CREDENTIAL_REJECTED"), workloadToken],
     ["own's bootstrap token", { kind: "sandbox", which: "own", credential: "bootstrap" }, await bootstrapOf(own)],
+    ...(await serviceAccountTokens(cluster, {
+      own: ownPod,
+      other: podOf(other),
+      revoked: podOf(revoked),
+      strays: podOf(own, { name: "stray", metadata: { ownerReferences: [] } }),
+    })),
     ["other's bootstrap token", { kind: "sandbox", which: "other", credential: "bootstrap" }, await bootstrapOf(other)],
   ];
   const edge = lazily((service) => suite.address(service, "edge"));
@@ -492,6 +510,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
     ["own with other's token", own, impostor("CREDENTIAL_REJECTED"), bearer(other.token)],
     ["own with its workload token", own, impostor("CREDENTIAL_REJECTED"), bearer(workloadToken)],
     ["other with own's token", other, impostor("CREDENTIAL_REJECTED"), bearer(ownToken)],
+    ["own with its pod's token", own, impostor("CREDENTIAL_REJECTED"), bearer(await cluster.podToken(ownPod))],
     [
       "own with an expired token",
       own,
@@ -543,6 +562,40 @@ export async function createWorld(suite: TestSuite, provider: TestProvider): Pro
       for (const channel of channels) channel.close();
     },
   };
+}
+
+/** What pods of the cluster present: on IssueSandboxToken they are looked at, anywhere else they are no credential of ours. */
+async function serviceAccountTokens(
+  cluster: KubernetesApi,
+  pods: Readonly<Record<"own" | "other" | "revoked" | "strays", TestPod>>,
+): Promise<readonly (readonly [string, Identity, string])[]> {
+  const { own } = pods;
+  const account = (which: "own" | "other"): Identity => ({ kind: "sandbox", which, credential: "service-account" });
+  const impostor = (reason: string, elsewhere = "CREDENTIAL_REJECTED"): Identity => ({
+    kind: "impostor",
+    reason: elsewhere,
+    onEnrolment: reason,
+  });
+  const seconds = Math.floor(Date.now() / 1000);
+  const past = { iat: seconds - 3_600, nbf: seconds - 3_600, exp: seconds - 300 };
+  const stranger = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+  return [
+    ["own's pod", account("own"), await cluster.podToken(own)],
+    ["other's pod", account("other"), await cluster.podToken(pods.other)],
+    ["a revoked sandbox's pod", impostor("CREDENTIAL_REVOKED"), await cluster.podToken(pods.revoked)],
+    ["a pod that is not ours", impostor("CREDENTIAL_REJECTED"), await cluster.podToken(pods.strays)],
+    ["own's pod with an expired token", impostor("CREDENTIAL_EXPIRED"), await cluster.podToken(own, past)],
+    [
+      "own's pod with a token for somebody else",
+      impostor("CREDENTIAL_REJECTED"),
+      await cluster.podToken(own, { aud: ["vault"] }),
+    ],
+    [
+      "own's pod by a stranger's key",
+      impostor("CREDENTIAL_REJECTED"),
+      await cluster.podToken(own, {}, { key: stranger }),
+    ],
+  ];
 }
 
 type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;

@@ -17,7 +17,7 @@ export function expectedOutcome(method: DescMethod, attacker: Attacker): string 
   if (peer !== undefined) return peer;
   switch (identity.kind) {
     case "impostor":
-      return identity.reason;
+      return method.name === "IssueSandboxToken" ? (identity.onEnrolment ?? identity.reason) : identity.reason;
     case "service":
       return mayForward(access, identity.service) ? outcomeForward(access, identity.caller, method) : "OK";
     case "nobody":
@@ -79,11 +79,11 @@ function outcomeOfUser(access: Access, user: Extract<Identity, { kind: "user" }>
 }
 
 function outcomeOfSandbox(access: Access, sandbox: Extract<Identity, { kind: "sandbox" }>, method: DescMethod): string {
-  // a bootstrap token is looked at on IssueSandboxToken alone; anywhere else it is no credential of ours
-  if (sandbox.credential === "bootstrap" && method.name !== "IssueSandboxToken") return "CREDENTIAL_REJECTED";
+  // what a supervisor enrols with is looked at on IssueSandboxToken alone; anywhere else it is no credential of ours
+  if (sandbox.credential !== "session" && method.name !== "IssueSandboxToken") return "CREDENTIAL_REJECTED";
   if (!access.principals.includes(PrincipalKind.SANDBOX)) return "PRINCIPAL_NOT_ALLOWED";
-  const wanted = access.sandboxCredential === SandboxCredential.BOOTSTRAP ? "bootstrap" : "session";
-  if (sandbox.credential !== wanted) return "PRINCIPAL_NOT_ALLOWED";
+  const isEnrolment = access.sandboxCredential === SandboxCredential.BOOTSTRAP;
+  if (isEnrolment === (sandbox.credential === "session")) return "PRINCIPAL_NOT_ALLOWED";
   return sandbox.which === "other" && isAboutOneSandbox(access) ? "SANDBOX_NOT_FOUND" : "OK";
 }
 

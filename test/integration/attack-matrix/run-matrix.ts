@@ -4,6 +4,7 @@ import { Listener } from "@sandgate/api/options";
 import { PolicyService } from "@sandgate/api/policy";
 import { Phase, SandboxService } from "@sandgate/api/sandbox";
 import { type Channel, createClient } from "@sandgate/rpc";
+import { startKubernetesApi } from "@sandgate/testing";
 import { startProvider } from "../oidc/start-provider.ts";
 import { startSuite, type Topology } from "../suite/start-suite.ts";
 import { connect } from "../suite/test-sandbox.ts";
@@ -71,8 +72,9 @@ export async function runMatrix(
 ): Promise<readonly MethodRows[]> {
   const { isChosen = () => true, attack = byOurClient } = options;
   const provider = await startProvider({ programs: Object.keys(oidcPrograms), claims: oidcPrograms });
-  const suite = await startSuite(topology, { ...options, oidc: [provider.settings] });
-  const world = await createWorld(suite, provider);
+  const cluster = await startKubernetesApi();
+  const suite = await startSuite(topology, { ...options, oidc: [provider.settings], kubernetes: cluster.settings });
+  const world = await createWorld(suite, provider, cluster);
   const control = connect(suite, "sandbox", suite.socket("sandbox", world.own.id, "control"), world.own);
   const supervisor = startTestSupervisor(world.own, control);
   const result: MethodRows[] = [];
@@ -121,6 +123,7 @@ export async function runMatrix(
     world.close();
     await suite.stop();
     await provider.end();
+    await cluster.close();
   }
   return result;
 }

@@ -150,7 +150,9 @@ describe("G-11, G-14: the credential keeper", () => {
 
     const refused = setUp();
     refused.faults.issueSandboxToken = new ServiceError("BOOTSTRAP_USED", "used");
-    await expect(refused.keeper.enrol(() => "bootstrap", stop.signal)).rejects.toMatchObject({ reason: "BOOTSTRAP_USED" });
+    await expect(refused.keeper.enrol(() => "bootstrap", stop.signal)).rejects.toMatchObject({
+      reason: "BOOTSTRAP_USED",
+    });
     expect(events).toHaveLength(2);
   });
 

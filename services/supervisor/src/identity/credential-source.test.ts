@@ -71,7 +71,9 @@ describe("G-11: where the credential to enrol with comes from", () => {
   });
 
   it("fails, and says of no content, when there is none, or nothing in it", () => {
-    expect(() => takeCredentialSource({ environment: {}, tokenFile: undefined, warn: () => {} })).toThrow("nothing says");
+    expect(() => takeCredentialSource({ environment: {}, tokenFile: undefined, warn: () => {} })).toThrow(
+      "nothing says",
+    );
     writeFileSync(projected, "\n");
     expect(take({ SANDGATE_K8S_SA_TOKEN_FILE: projected })).toThrow("is empty");
     expect(take({ SANDGATE_K8S_SA_TOKEN_FILE: join(directory, "none") })).toThrow("ENOENT");
