@@ -34,6 +34,14 @@ const base = {
   operators: [ada],
 };
 
+const kubernetes = {
+  namespace: "sandboxes",
+  issuer: "https://kubernetes.default.svc.cluster.local",
+  ca_file: pki.serviceAuthority.certificateFile,
+  token_file: pki.serviceAuthority.certificateFile,
+  owner: { api_version: "v1", kind: "ConfigMap" },
+};
+
 /** The paths of the faults of a configuration. */
 const faultsOf = (over: object) => {
   const result = authConfig.safeParse({ ...base, ...over });
@@ -60,6 +68,14 @@ describe("authConfig", () => {
     // D-02, D-08: a container token must be no credential of the control plane
     ["container_token_audiences.0", { container_token_audiences: ["sandgate"] }],
     ["container_token_audiences.0", { container_token_audiences: ["sandgate/enrol"] }],
+    ["kubernetes.namespace", { kubernetes: { ...kubernetes, namespace: "kube/system" } }],
+    ["kubernetes.issuer", { kubernetes: { ...kubernetes, issuer: "kubernetes" } }],
+    ["kubernetes.api_server", { kubernetes: { ...kubernetes, api_server: "http://localhost:8001" } }],
+    ["kubernetes.token_file", { kubernetes: { ...kubernetes, token_file: undefined } }],
+    ["kubernetes.ca_file", { kubernetes: { ...kubernetes, ca_file: pki.services.auth.certificateFile } }],
+    ["kubernetes.algorithms.0", { kubernetes: { ...kubernetes, algorithms: ["HS256"] } }],
+    ["kubernetes.verification", { kubernetes: { ...kubernetes, verification: "none" } }],
+    ["kubernetes.owner", { kubernetes: { ...kubernetes, owner: undefined } }],
     ["development.unenforced_container_tokens", { development: { unenforced_container_tokens: "yes" } }],
     ["tls.key_file", { tls: { ...base.tls, key_file: pki.services.sandbox.keyFile, extra: 1 } }],
     ["tls.service_ca_file", { tls: { ...base.tls, service_ca_file: pki.services.auth.certificateFile } }],
