@@ -389,12 +389,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider, clus
       caller(users.admin),
       { exempt: openMethods },
     );
-    addAtGateway(
-      "somebody without a certificate",
-      outsider,
-      anew(gatewayAddress),
-      adminToken,
-    );
+    addAtGateway("somebody without a certificate", outsider, anew(gatewayAddress), adminToken);
     for (const [who, identity] of [
       ["service sandbox", serviceIdentity("sandbox")],
       ["operator", certificates.operator],
