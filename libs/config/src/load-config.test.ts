@@ -121,6 +121,22 @@ test("all faults are told at once, each with its path", () => {
 });
 
 test.each([
+  ["auth:7444", true],
+  ["unix:/run/auth.sock", true],
+  [["127.0.0.1:7444", "127.0.0.2:7444"], true],
+  [["[::1]:7444", "[::2]:7444"], true],
+  [[], false],
+  [["127.0.0.1:7444", "[::1]:7444"], false],
+  [["auth-1:7444", "auth-2:7444"], false],
+  [["unix:/run/auth.sock"], false],
+  [["127.0.0.1:7444", 7], false],
+  ["7444", false],
+])("another service is at one address, or at its replicas' IP addresses: %j %j", (address, taken) => {
+  const faults = faultsOf({ ...good(), clients: { auth: { address } } });
+  expect(faults).toEqual(taken ? [] : [expect.stringMatching(/^clients\.auth\.address(\.1)?: /)]);
+});
+
+test.each([
   ["tls.certificate_file: holds no certificate in PEM", () => ({ certificate_file: pki.services.auth.keyFile })],
   [
     "tls.key_file: holds no private key in PEM without a passphrase",

@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { isAbsolute } from "node:path";
 import * as z from "zod";
 import { authorityFilePath, certificateFilePath, matchingKey, privateKeyFilePath } from "./certificate-files.ts";
@@ -18,6 +18,23 @@ function isAddress(text: string): boolean {
   return (match[1] === undefined || isIPv6(match[1])) && Number(match[3]) <= 65_535;
 }
 
+/** Where another service is: an address, or its replicas' in the order in which they are tried. */
+export function serviceAddress() {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .refine(
+      (value) => (typeof value === "string" ? isAddress(value) : areReplicas(value)),
+      "must be host:port, [address]:port or unix:/path, or a list of IP addresses of one family with their ports",
+    );
+}
+
+function areReplicas(addresses: readonly string[]): boolean {
+  const areSix = addresses[0]?.startsWith("[") === true;
+  const isOne = (text: string): boolean =>
+    areSix ? text.startsWith("[") : isIPv4(text.slice(0, Math.max(0, text.lastIndexOf(":"))));
+  return addresses.length > 0 && addresses.every((text) => isAddress(text) && isOne(text));
+}
+
 const listener = (description: string) =>
   z
     .strictObject({
@@ -29,7 +46,11 @@ const listener = (description: string) =>
 
 const client = (service: string) =>
   z
-    .strictObject({ address: address().describe(`where ${service}'s mutual TLS listener is`) })
+    .strictObject({
+      address: serviceAddress().describe(
+        `where ${service}'s mutual TLS listener is; of several replicas a list of IP addresses with ports, tried in this order, or a name that has them all`,
+      ),
+    })
     .describe(`the way to ${service}`);
 
 /** What kind of installation this is. */
@@ -174,6 +195,12 @@ export const clients = {
 
 /** Who else may say who a user is. Configurations that have it use the check `usableOidcProviders` too. */
 export const oidc = oidcProviders;
+
+/** The directory through which the sandboxes of this machine reach a service; undefined: there are none on it. */
+export const controlDirectory = z
+  .strictObject({ control: absolutePath().describe("holds one directory of control sockets for each sandbox") })
+  .optional()
+  .describe("directories of the sandboxes' sockets; absent where no sandboxes are, as at a further replica");
 
 /** The directories through which sandboxes reach the suite. */
 export const directories = z

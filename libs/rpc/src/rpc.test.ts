@@ -451,6 +451,49 @@ it.each([
   expect(connections[0]?.certificate).toBeUndefined(); // it is the gateway's, not its client's
 });
 
+it("G-15 goes on at the next replica when the one in use is lost, and at the first that can be reached", async () => {
+  const served: string[] = [];
+  const replica = async (name: string) => {
+    const server = createGrpcServer({
+      listener: Listener.MTLS,
+      services: [
+        service(SandboxService, {
+          getSandbox: async () => {
+            served.push(name);
+            return {};
+          },
+        }),
+      ],
+      steps: [],
+      certificates: new CertificateStore(await pki.issue("sandbox")),
+      mutualTls: true,
+      newCallId: () => "call-1",
+    });
+    return { address: await server.bind("127.0.0.1:0"), stop: () => server.stop(0) };
+  };
+  const [gone, first, second] = [await replica("gone"), await replica("first"), await replica("second")];
+  await gone.stop();
+  const channel = createGrpcChannel({
+    address: [gone.address, first.address, second.address],
+    serverName: "sandbox.sandgate.test",
+    certificates: new CertificateStore(await pki.issue("policy")),
+  });
+  const client = createClient(SandboxService, channel);
+  await client.getSandbox({});
+  await first.stop();
+  await expect
+    .poll(() =>
+      client.getSandbox({}).then(
+        () => served.at(-1),
+        (error: ServiceError) => error.reason,
+      ),
+    )
+    .toBe("second");
+  expect(served).toEqual(["first", "second"]);
+  channel.close();
+  await second.stop();
+});
+
 describe("what the transport meets before the pipeline", () => {
   let server: GrpcServer;
   let address: string;

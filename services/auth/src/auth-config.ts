@@ -151,7 +151,7 @@ export const authConfig = z
     tls: sections.tls,
     listeners: sections.serviceListeners,
     database: sections.database,
-    directories: sections.directories.pick({ control: true }),
+    directories: sections.controlDirectory,
     ...authSettings,
   })
   .check(usersCanBeAuthenticated(), localOperatorBehindLocalAddresses(), usableOidcProviders());

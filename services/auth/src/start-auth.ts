@@ -52,7 +52,9 @@ export async function startAuth(
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
     gatewayAddresses: config.listeners.gateway.addresses,
-    sandboxSockets: { directory: config.directories.control, enrolName: "enrol.sock", controlName: "auth.sock" },
+    ...(config.directories !== undefined && {
+      sandboxSockets: { directory: config.directories.control, enrolName: "enrol.sock", controlName: "auth.sock" },
+    }),
     recordDenial: (_service, record) => auth.audit.record(record),
     metrics: registry,
     newId: randomUUID,

@@ -59,7 +59,7 @@ export async function startEgressProxy(
       ...origin,
       targetPort: target_port,
     })),
-    ownPorts: new Set([config.admin.port, ...Object.values(config.clients).map(({ address }) => portOf(address))]),
+    ownPorts: new Set([config.admin.port, ...Object.values(config.clients).flatMap(({ address }) => [address].flat().map(portOf))]),
     clock: deps.clock,
     newDecisionId,
     logger,

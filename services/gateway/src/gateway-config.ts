@@ -3,7 +3,11 @@ import * as z from "zod";
 
 const service = (name: string) =>
   z
-    .strictObject({ address: sections.address().describe(`where ${name}'s gateway listener is`) })
+    .strictObject({
+      address: sections
+        .serviceAddress()
+        .describe(`where ${name}'s gateway listener is; of several replicas a list of IP addresses with ports`),
+    })
     .describe(`the way to ${name}`);
 
 /** Configuration of the web gateway. */

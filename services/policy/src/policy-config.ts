@@ -16,7 +16,7 @@ export const policyConfig = z
     tls: sections.tls,
     listeners: sections.serviceListeners,
     database: sections.database,
-    directories: sections.directories.pick({ control: true }),
+    directories: sections.controlDirectory,
     oidc: sections.oidc,
     clients: z.strictObject({ auth: sections.clients.auth }).describe("other services"),
     ...policySettings,

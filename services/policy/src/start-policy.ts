@@ -76,7 +76,9 @@ export async function startPolicy(
     edgeAddresses: config.listeners.edge.addresses,
     mtlsAddresses: config.listeners.mtls.addresses,
     gatewayAddresses: config.listeners.gateway.addresses,
-    sandboxSockets: { directory: config.directories.control, controlName: "policy.sock" },
+    ...(config.directories !== undefined && {
+      sandboxSockets: { directory: config.directories.control, controlName: "policy.sock" },
+    }),
     recordDenial: (_service, record) => policy.audit.record(record),
     metrics: registry,
     clock,

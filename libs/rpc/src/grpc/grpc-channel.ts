@@ -9,8 +9,11 @@ import type { CertificateStore } from "./certificate-store.ts";
 
 /** Where a channel leads and what it shows there. */
 export interface GrpcChannelOptions {
-  /** "127.0.0.1:7444", "dns:///auth.example:7444" or "unix:/path". */
-  readonly address: string;
+  /**
+   * "127.0.0.1:7444", "dns:///auth.example:7444" or "unix:/path"; or the replicas of one service, each an IP address with its port: the
+   * first that can be reached is used until it is lost.
+   */
+  readonly address: string | readonly string[];
   /** The DNS name that the server's certificate must carry. */
   readonly serverName: string;
   /** Whom to trust; with certificate and key the client shows them. Each new connection uses what the store holds then. */
@@ -24,7 +27,7 @@ const unaryTimeoutMs = 10_000;
 /** Opens a gRPC connection, lazily; it reconnects by itself with growing, jittered delays of about 100 ms at most. */
 export function createGrpcChannel(options: GrpcChannelOptions): Channel {
   const client = new Client(
-    options.address,
+    targetOf(options.address),
     experimental.createCertificateProviderChannelCredentials(
       options.certificates,
       options.certificates.hasIdentity ? options.certificates : null,
@@ -39,8 +42,9 @@ export function createGrpcChannel(options: GrpcChannelOptions): Channel {
       "grpc.enable_retries": 0,
       "grpc.enable_channelz": 0,
       "grpc.service_config_disable_resolution": 1,
-      "grpc.keepalive_time_ms": 30_000,
-      "grpc.keepalive_timeout_ms": 10_000,
+      // a replica that hangs is left for another before trust, which lasts 10 s, has ended
+      "grpc.keepalive_time_ms": typeof options.address === "string" ? 30_000 : 4_000,
+      "grpc.keepalive_timeout_ms": typeof options.address === "string" ? 10_000 : 4_000,
     },
   );
 
@@ -142,6 +146,13 @@ export function createGrpcChannel(options: GrpcChannelOptions): Channel {
 
     close: () => client.close(),
   };
+}
+
+/** What grpc-js calls the address: several of one IP family, in the order in which they are tried, are one target. */
+function targetOf(address: string | readonly string[]): string {
+  if (typeof address === "string") return address;
+  const family = address[0]?.startsWith("[") ? "ipv6" : "ipv4";
+  return `${family}:${address.join(",")}`;
 }
 
 interface RequestStream {
