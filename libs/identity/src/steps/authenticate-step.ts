@@ -7,6 +7,7 @@ import { type Principal, principalKey } from "../principal.ts";
 import { requireCurrent } from "../trust/require-current.ts";
 import type { SubjectRegister } from "../trust/subject-register.ts";
 import type { TrustState, TrustSubject } from "../trust/trust-state.ts";
+import { OpenStreams } from "./open-streams.ts";
 import { requireOwnSandbox } from "./require-own-sandbox.ts";
 
 /**
@@ -21,12 +22,16 @@ export function authenticateStep(deps: {
   /** Told of every outcome: the authenticator's name and "accepted", or the reason of the refusal. */
   readonly onOutcome?: (authenticator: string, outcome: string) => void;
 }): Step {
+  const openStreams = new OpenStreams(deps);
   return async (call) => {
     const principal = await identify(call);
     if (principal === undefined) return; // a service that calls for itself
     requireOwnSandbox(call, principal);
     call.set(principalKey, principal);
+    // a unary call is over too soon to need it
+    if (call.method.methodKind === "unary" || principal.kind === "anonymous") return;
     cutWhenRevoked(call, principal, deps.trust);
+    openStreams.add(call);
   };
 
   async function identify(call: Call): Promise<Principal | undefined> {
@@ -71,9 +76,8 @@ export function authenticateStep(deps: {
   }
 }
 
-/** Ends an open stream when what it was opened with is revoked (G-15). A unary call is over too soon to need it. */
-function cutWhenRevoked(call: Call, principal: Principal, trust: TrustState): void {
-  if (call.method.methodKind === "unary" || principal.kind === "anonymous") return;
+/** Ends an open stream when what it was opened with is revoked (G-15). */
+function cutWhenRevoked(call: Call, principal: Exclude<Principal, { kind: "anonymous" }>, trust: TrustState): void {
   const certificate = call.find(operatorCertificateKey);
   const subjects: TrustSubject[] = [
     ...(principal.kind === "user"
