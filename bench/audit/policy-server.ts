@@ -78,6 +78,7 @@ const listeners = createServiceListeners({
   edgeAddresses: [],
   mtlsAddresses: ["127.0.0.1:0"],
   recordDenial: (_service, record) => policy.audit.record(record),
+  denialBurst: Number.MAX_SAFE_INTEGER, // what is measured is how fast they are chained
   metrics: createMetrics(),
   clock: Date.now,
   newId: randomUUID,

@@ -117,7 +117,8 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     onFault: (fault) => logger.warn({ err: fault }, "the change log of trust could not be read"),
   });
   const trust = new TrustState({ clock });
-  const recordDenial = createDenialRecorder({ record: (record) => audit.record(record), clock });
+  const denials = createDenialRecorder({ record: (record) => audit.record(record), clock });
+  const recordDenial = denials.record;
   const issuer = new CredentialIssuer({
     authority: deps.sandboxAuthority,
     keys,
@@ -244,6 +245,7 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
       await feed.stop();
       await followed;
       await listener?.close();
+      await denials.stop();
     },
     checks: {
       database: () => pool.check(),

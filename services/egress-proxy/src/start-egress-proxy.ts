@@ -59,7 +59,10 @@ export async function startEgressProxy(
       ...origin,
       targetPort: target_port,
     })),
-    ownPorts: new Set([config.admin.port, ...Object.values(config.clients).flatMap(({ address }) => [address].flat().map(portOf))]),
+    ownPorts: new Set([
+      config.admin.port,
+      ...Object.values(config.clients).flatMap(({ address }) => [address].flat().map(portOf)),
+    ]),
     clock: deps.clock,
     newDecisionId,
     logger,

@@ -81,7 +81,8 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
   };
   const retirement = new Retirement({ store, subjects, trust: deps.trust, sockets, logger });
   const sweep = new DecisionSweep({ store, clock, retentionMs: deps.decisionRetentionDays * dayMs, logger });
-  const recordDenial = createDenialRecorder({ record: (record) => audit.record(record), clock });
+  const denials = createDenialRecorder({ record: (record) => audit.record(record), clock });
+  const recordDenial = denials.record;
   let listener: Listener | undefined;
 
   return {
@@ -92,7 +93,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
         issueContainerToken: issueContainerToken({ store, auth: deps.auth }),
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
-        watchEnforcement: watchEnforcement({ store, feed }),
+        watchEnforcement: watchEnforcement({ store, feed, heartbeatMs }),
         watchPolicies: watchPolicies({ store, feed, isReconciled: () => retirement.isReconciled(), heartbeatMs }),
         reportPolicyStatus: reportPolicyStatus({ store }),
         permitTokenExchange: permitTokenExchange({ store, auth: deps.auth, recordDenial }),
@@ -113,6 +114,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
       feed.stop();
       await Promise.all([retirement.stop(), sweep.stop()]);
       await listener?.close();
+      await denials.stop();
     },
     checks: {
       database: () => pool.check(),

@@ -73,6 +73,8 @@ export interface ServiceListenersOptions {
   };
   /** Takes the denials of calls to a service, named by its full proto name. */
   readonly recordDenial: (service: string, record: AuditRecord) => Promise<void>;
+  /** So many denials of one caller are recorded one by one before they are counted; default 100. */
+  readonly denialBurst?: number;
   readonly metrics: Registry;
   readonly clock: () => number;
   readonly newId: () => string;
@@ -112,9 +114,10 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
     { onFault: (fault) => options.onFault(fault, {}) },
   );
   const metrics = new CallMetrics(options.metrics);
-  const recordDenial = createDenialRecorder({
+  const denials = createDenialRecorder({
     record: (record, { service }) => options.recordDenial(service, record),
     clock: options.clock,
+    burst: options.denialBurst,
   });
   const identify: Step = createIdentityStep({
     trust: options.trust,
@@ -135,7 +138,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
         denial.reason,
         denial.peer === "none" ? "none" : (parseSpiffeId(denial.peer)?.kind ?? "none"),
       );
-      await recordDenial(denial);
+      await denials.record(denial);
     },
     onOutcome: (authenticator, outcome) => metrics.countAuthentication(authenticator, outcome),
   });
@@ -243,6 +246,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
     stop: async (graceMs) => {
       await Promise.all([edge, mtls, gateway, enrol, control].map((one) => one.stop(graceMs)));
       certificates.close();
+      await denials.stop();
     },
   };
 }

@@ -14,10 +14,13 @@ describe("WatchEnforcement", () => {
     const sandbox = fixture.register();
     await fixture.policy.setPolicy({ sandbox, policy: {} });
     await fixture.policy.reportPolicyStatus({ enforcements: [{ sandboxId: sandbox, revision: 1n }] });
-    expect(await reader.next()).toMatchObject({ enforcements: [{ sandboxId: sandbox, revision: 1n }] });
+    let told = await reader.next();
+    while (told?.enforcements.length === 0) told = await reader.next(); // heartbeats
+    expect(told).toMatchObject({ enforcements: [{ sandboxId: sandbox, revision: 1n }] });
     await reader.end();
     const again = readerOf(fixture.policy.watchEnforcement({}));
     expect(await again.next()).toMatchObject({ enforcements: [{ sandboxId: sandbox, revision: 1n }] });
+    expect(await again.next()).toMatchObject({ enforcements: [] });
     await again.end();
   });
 });
