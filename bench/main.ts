@@ -16,6 +16,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }
   ready: () => import("./ready.ts"),
   memory: () => import("./memory.ts"),
   logins: () => import("./logins.ts"),
+  revocation: () => import("./revocation.ts"),
 };
 
 const { values, positionals } = parseArgs({

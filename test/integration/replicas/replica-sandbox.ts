@@ -2,7 +2,7 @@ import { AuthService, type SandboxCredentials } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createCsr, createKeyPair } from "@sandgate/pki";
-import { type Client, createClient, ServiceError } from "@sandgate/rpc";
+import { type Channel, type Client, createClient, ServiceError } from "@sandgate/rpc";
 import { requestThroughProxy } from "../../../scripts/demo/proxy-request.ts";
 import type { Identity, ReplicaSuite } from "./replica-suite.ts";
 
@@ -31,6 +31,7 @@ export class ReplicaSandbox {
   readonly sandbox: readonly [Client<typeof SandboxService>, Client<typeof SandboxService>];
   readonly policy: readonly [Client<typeof PolicyService>, Client<typeof PolicyService>];
   readonly egressSockets: readonly [string, string];
+  readonly #channels: readonly Channel[];
   token: string;
   egressToken = "";
 
@@ -44,14 +45,26 @@ export class ReplicaSandbox {
     this.identity = identity;
     this.token = token;
     this.egressSockets = suite.egressSockets(id);
-    const clients = <S extends Parameters<typeof createClient>[0]>(service: S, name: "auth" | "sandbox" | "policy") =>
-      [
-        createClient(service, suite.connect(name, 0, identity)),
-        createClient(service, suite.connect(name, 1, identity)),
-      ] as const;
-    this.auth = clients(AuthService, "auth");
-    this.sandbox = clients(SandboxService, "sandbox");
-    this.policy = clients(PolicyService, "policy");
+    const channels: Channel[] = [];
+    const connect = (program: "auth" | "sandbox" | "policy", at: 0 | 1): Channel => {
+      const channel = suite.connect(program, at, identity);
+      channels.push(channel);
+      return channel;
+    };
+    this.#channels = channels;
+    this.auth = [createClient(AuthService, connect("auth", 0)), createClient(AuthService, connect("auth", 1))];
+    this.sandbox = [
+      createClient(SandboxService, connect("sandbox", 0)),
+      createClient(SandboxService, connect("sandbox", 1)),
+    ];
+    this.policy = [
+      createClient(PolicyService, connect("policy", 0)),
+      createClient(PolicyService, connect("policy", 1)),
+    ];
+  }
+
+  close(): void {
+    for (const channel of this.#channels) channel.close();
   }
 
   get authorization(): { readonly headers: { readonly authorization: string } } {

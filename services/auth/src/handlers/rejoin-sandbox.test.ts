@@ -95,6 +95,17 @@ describe("RejoinSandbox", () => {
     expect(events.map(({ action }) => action)).toContain("sandbox.key_cloned");
   });
 
+  it("takes the place of every session before it: a second holder of the key is refused, rejoins, and is found out", async () => {
+    const sandbox = await registerSandbox(bench);
+    const { tokenId } = await enrol(bench, sandbox);
+    const { sandboxId, keys } = sandbox;
+    await rejoin({ sandboxId, key: keys.privateKey, rejoinCount: 1n }); // the clone, with the count of a memory image
+    expect(bench.module.trust.isTokenSuperseded(tokenId)).toBe(true);
+    expect(await reasonOf(sandbox.session(tokenId).refreshSandboxToken({ sandboxId }))).toBe("CREDENTIAL_REVOKED");
+    expect(await reasonOf(rejoin({ sandboxId, key: keys.privateKey, rejoinCount: 1n }))).toBe("CREDENTIAL_REVOKED");
+    expect(bench.module.trust.isIncarnationRevoked(sandboxId, 1n)).toBe(true);
+  });
+
   it("lets one of two rejoins with the same count through at most", async () => {
     const sandbox = await registerSandbox(bench);
     await enrol(bench, sandbox);

@@ -96,7 +96,7 @@ export interface AuthStore extends SubjectRegister {
   /** The key that a sandbox's current incarnation enrolled with; undefined when there is no such sandbox or it has none. */
   findEnrolledKey(sandboxId: string): Promise<EnrolledKey | undefined>;
 
-  /** Gives the holder of a proven key a session. A count that was seen before revokes the incarnation. */
+  /** Gives the holder of a proven key a session in the place of all that it had. A count that was seen before revokes the incarnation. */
   rejoin(
     rejoin: { readonly rejoinCount: bigint; readonly session: SessionRecord },
     now: number,

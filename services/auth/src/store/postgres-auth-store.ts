@@ -250,9 +250,11 @@ export class PostgresAuthStore implements AuthStore {
         return { decision, sequence };
       }
       await tx.query("update sandboxes set rejoin_count = $2 where id = $1", [session.sandboxId, rejoinCount]);
+      const ended = await endSessions(tx, session.sandboxId, now);
       await insertSession(tx, session, undefined);
+      const sequence = ended.length > 0 ? await appendTrustChanges(tx, ended) : undefined;
       await this.#appendRecord(tx, actor, "sandbox.rejoined", record, { ...details, ...sessionDetails(session) });
-      return { decision, sequence: undefined };
+      return { decision, sequence };
     });
   }
 
@@ -433,6 +435,24 @@ async function revokeIncarnation(tx: SqlClient, record: SandboxRecord, now: numb
   ]);
 }
 
+/**
+ * Ends the sessions that a rejoin takes the place of: one holder of a key has one chain of sessions, so that a second one is refused, must
+ * rejoin, and is found out by his count. What is open goes on, as after a refresh.
+ */
+async function endSessions(tx: SqlClient, sandboxId: string, now: number): Promise<readonly TrustChange[]> {
+  const { rows } = await tx.query<Pick<SessionRow, "token_id" | "expire_time">>(
+    `update sessions set ended = true where sandbox_id = $1 and not ended and expire_time > $2
+      returning token_id, expire_time`,
+    [sandboxId, new Date(now - CLOCK_ALLOWANCE_MS)],
+  );
+  return rows.map((row) => ({
+    kind: "revocation",
+    revocationKind: RevocationKind.SUPERSEDED_TOKEN,
+    subject: row.token_id,
+    expiresAtMs: row.expire_time.getTime() + CLOCK_ALLOWANCE_MS,
+  }));
+}
+
 /** The incarnation, every certificate of it that is still valid, and every container token. */
 async function revocationsOf(tx: SqlClient, record: SandboxRecord, now: number): Promise<readonly TrustChange[]> {
   const { rows } = await tx.query<Pick<SessionRow, "certificate_sha256" | "certificate_expire_time">>(
@@ -526,7 +546,7 @@ async function findSessions(
   tokenId: string,
 ): Promise<{ current: SessionRecord | undefined; successor: SessionRecord | undefined }> {
   const { rows } = await tx.query<SessionRow>(
-    `select ${sessionColumns} from sessions where token_id = $1 or predecessor = $1`,
+    `select ${sessionColumns} from sessions where (token_id = $1 or predecessor = $1) and not ended`,
     [tokenId],
   );
   const current = rows.find((row) => row.token_id === tokenId);
