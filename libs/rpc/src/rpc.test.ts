@@ -676,6 +676,7 @@ describe("what the transport meets before the pipeline", () => {
         certificates: new CertificateStore(await pki.issue("sandbox")),
         mutualTls: true,
         newCallId: () => "call-1",
+        requestTimeoutMs: 1_000,
       });
       const bound = await local.bind("127.0.0.1:0");
       const { ca, certificate, key } = await pki.issue("policy");
@@ -737,6 +738,20 @@ describe("what the transport meets before the pipeline", () => {
       for (const one of frames) stream.write(one);
       stream.end();
       expect([await outcome, calls.length]).toEqual([3, 0]);
+    });
+
+    it.each([
+      ["no message", "GetSandbox", undefined],
+      ["half a message", "GetSandbox", Buffer.from([0, 0, 0, 0, 9, 1])],
+      ["a message, and goes on sending", "GetSandbox", frame()],
+      ["no first message of a stream", "PushSandboxLogs", undefined],
+    ])("sends %s and then nothing: it is refused in time, and nobody is asked who it is", async (_what, method, bytes) => {
+      calls.length = 0;
+      const { stream, outcome } = open(method);
+      stream.resume();
+      if (bytes !== undefined) stream.write(bytes);
+      expect([await outcome, calls.length]).toEqual([4, 0]);
+      stream.close();
     });
 
     it("reads slowly: the handler is not asked for more than is taken", async () => {

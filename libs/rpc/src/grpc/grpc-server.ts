@@ -15,6 +15,7 @@ import { ListenError } from "../listen-error.ts";
 import type { CallObserver } from "../pipeline/observe.ts";
 import { maxMessageBytes, Pipeline, type Route } from "../pipeline/pipeline.ts";
 import type { CertificateStore } from "./certificate-store.ts";
+import { UnreadRequests } from "../unread-requests.ts";
 import { GrpcConnections } from "./grpc-connection.ts";
 import { type GrpcCall, ServedCall } from "./served-call.ts";
 
@@ -32,6 +33,8 @@ export interface GrpcServerOptions {
   readonly relayed?: boolean;
   readonly newCallId: () => string;
   readonly observe?: CallObserver;
+  /** A request, or a stream's first message, must have come by then; default 30,000. */
+  readonly requestTimeoutMs?: number;
 }
 
 /** A gRPC server of one listener; it can listen on any number of addresses. */
@@ -53,12 +56,17 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const pipeline = new Pipeline(options);
   const connections = new GrpcConnections();
   const isRepeated = connections.isRepeated.bind(connections);
+  const unread = new UnreadRequests({
+    timeoutMs: options.requestTimeoutMs ?? 30_000,
+    budgetBytes: Number.POSITIVE_INFINITY, // grpc-js tells of whole messages only
+  });
   const intercept = (path: string, call: GrpcCall): Pick<ServedCall, "start"> => {
     const route = pipeline.routes.get(path);
     const connection = connections.connectionOf(call.stream);
     if (route === undefined || connection === undefined) return notServed(call);
     const relayed = options.relayed === true;
-    return new ServedCall(call, { pipeline, route, connection, relayed, newCallId: options.newCallId, isRepeated });
+    const { newCallId } = options;
+    return new ServedCall(call, { pipeline, route, connection, relayed, newCallId, isRepeated, unread });
   };
   const server = new Server({
     "grpc.max_receive_message_length": maxMessageBytes,

@@ -9,6 +9,7 @@ import type { IncomingCall, PipelineCall } from "../pipeline/pipeline-call.ts";
 import { repeatedHeaderError } from "../repeated-headers.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { encodeStatusDetails, statusDetailsKey } from "../status-details.ts";
+import type { UnreadRequest, UnreadRequests } from "../unread-requests.ts";
 
 /**
  * A call as grpc-js hands it to an interceptor, with its HTTP/2 stream: a private field, pinned by version and by test, which takes
@@ -33,6 +34,7 @@ interface ServedCallOptions {
   readonly newCallId: () => string;
   /** Whether the request has more than one header of that name. */
   readonly isRepeated: (stream: ServerHttp2Stream, name: string) => boolean;
+  readonly unread: UnreadRequests;
 }
 
 /**
@@ -53,6 +55,8 @@ export class ServedCall implements IncomingCall, CallListener {
   #running: PipelineCall | undefined;
   #answered = false;
   #cancelled = false;
+  /** Until the request, or a stream's first message, has been read: nobody has been asked yet who sends it. */
+  #unread: UnreadRequest | undefined;
 
   constructor(call: GrpcCall, options: ServedCallOptions) {
     this.#call = call;
@@ -96,6 +100,11 @@ export class ServedCall implements IncomingCall, CallListener {
   onReceiveMetadata(metadata: Metadata): void {
     this.#metadata = metadata;
     const { pipeline, route } = this.#options;
+    this.#unread = this.#options.unread.begin(() => {
+      this.#cancelled = true;
+      this.#reader?.reject(gone()); // first, or the end of the call would pass for that of an empty stream
+      this.#refuse("DEADLINE_EXCEEDED");
+    });
     switch (route.method.methodKind) {
       case "unary":
       case "server_streaming":
@@ -113,6 +122,7 @@ export class ServedCall implements IncomingCall, CallListener {
   }
 
   onReceiveMessage(message: Buffer): void {
+    if (isStreamOfRequests(this.method)) this.#unread?.read();
     if (this.#reader !== undefined) {
       this.#reader.resolve(message);
       this.#reader = undefined;
@@ -123,11 +133,13 @@ export class ServedCall implements IncomingCall, CallListener {
   }
 
   onReceiveHalfClose(): void {
+    this.#unread?.read();
     if (this.#reader !== undefined) {
       this.#reader.resolve(undefined);
       this.#reader = undefined;
       return;
     }
+    if (this.#answered) return; // refused before it was read
     const { pipeline, route } = this.#options;
     const request = this.#request;
     if (request === undefined) this.#refuse("REQUEST_MALFORMED");
@@ -137,6 +149,7 @@ export class ServedCall implements IncomingCall, CallListener {
 
   /** grpc-js says this after every call, too. */
   onCancel(): void {
+    this.#unread?.read();
     this.#cancelled = true;
     this.#reader?.reject(gone());
     const running = this.#running;
@@ -235,6 +248,10 @@ function drained(stream: ServerHttp2Stream): Promise<void> {
 
 function gone(): ServiceError {
   return new ServiceError("CANCELLED", "the caller has gone away");
+}
+
+function isStreamOfRequests({ methodKind }: DescMethod): boolean {
+  return methodKind === "client_streaming" || methodKind === "bidi_streaming";
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

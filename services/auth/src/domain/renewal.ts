@@ -27,5 +27,6 @@ export function decideRenewal(renewal: {
   )
     return "revoked";
   if (successor === undefined) return "renew";
-  return now < successor.issuedAtMs + RETRY_WINDOW_MS ? "repeat" : "revoked";
+  // either way: a clock that was put back opens no window of hours
+  return Math.abs(now - successor.issuedAtMs) < RETRY_WINDOW_MS ? "repeat" : "revoked";
 }

@@ -60,6 +60,15 @@ describe("RefreshSandboxToken", () => {
     expect(new Set(tokens).size).toBe(1);
   });
 
+  it("G-16 a clock that is put back by hours opens no window in which the token is taken again", async () => {
+    const sandbox = await registerSandbox(bench);
+    const { tokenId } = await enrol(bench, sandbox);
+    bench.clock.now += 4 * 3_600_000;
+    await refresh(sandbox, tokenId);
+    bench.clock.now -= 2 * 3_600_000;
+    expect(await reasonOf(refresh(sandbox, tokenId))).toBe("CREDENTIAL_REVOKED");
+  });
+
   it("G-16 refuses a token that was refreshed more than 30 seconds ago", async () => {
     const sandbox = await registerSandbox(bench);
     const { tokenId } = await enrol(bench, sandbox);

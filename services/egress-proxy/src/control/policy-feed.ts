@@ -45,7 +45,9 @@ export class PolicyFeed {
 
   /** Whether the stream, which has a heartbeat every second, was heard within the grace. */
   isCurrent(): boolean {
-    return this.#clock() - this.#heardAt <= this.#graceMs;
+    const now = this.#clock();
+    if (now < this.#heardAt) this.#heardAt = now; // a clock that was put back makes nothing last longer than the grace
+    return now - this.#heardAt <= this.#graceMs;
   }
 
   /** Follows the stream until the signal aborts. */

@@ -19,7 +19,12 @@ import { CredentialSlot } from "./credential-slot.ts";
 const minute = 60_000;
 
 /** A clock that a test moves; waits end when their time has come. */
-function fakeTimers(): Timers & { advance(ms: number): Promise<void>; readonly waits: number[] } {
+function fakeTimers(): Timers & {
+  advance(ms: number): Promise<void>;
+  /** Puts the clock on or back; what waits goes on waiting as long as it would have. */
+  step(ms: number): void;
+  readonly waits: number[];
+} {
   let now = 1_000_000;
   let waiting: { at: number; resolve: () => void }[] = [];
   const waits: number[] = [];
@@ -33,6 +38,10 @@ function fakeTimers(): Timers & { advance(ms: number): Promise<void>; readonly w
         signal?.addEventListener("abort", () => resolve(), { once: true });
         waiting.push({ at: now + delayMs, resolve });
       }),
+    step: (ms) => {
+      now += ms;
+      waiting = waiting.map(({ at, resolve }) => ({ at: at + ms, resolve }));
+    },
     advance: async (ms) => {
       now += ms;
       const due = waiting.filter(({ at }) => at <= now);
@@ -250,6 +259,43 @@ describe("G-11, G-14: the credential keeper", () => {
       expect(slot.egressToken).not.toBe(refused);
     }
     expect(events).toHaveLength(4);
+    stop.abort();
+    await keeping;
+  });
+
+  it("G-13, G-14 strands nobody whose clock is put on by hours: what has run out is replaced when it is asked for", async () => {
+    const { keeper, slot, events, timers, stop } = setUp();
+    await keeper.enrol("bootstrap", stop.signal);
+    const keeping = [keeper.keepSession(stop.signal), keeper.keepEgress(stop.signal)];
+    await timers.advance(0);
+    const last = slot.findEgressToken(timers.now());
+    expect(last).toBeDefined();
+    timers.step(5 * 60 * minute);
+    slot.refuseSession(slot.session); // as the first refused call does
+    expect(slot.findEgressToken(timers.now())).toBeUndefined();
+    await timers.advance(0);
+    await timers.advance(200);
+    expect(events).toContain("rejoin 1");
+    expect(slot.session?.expiresAt).toBeGreaterThan(timers.now());
+    expect(slot.findEgressToken(timers.now())).not.toBe(last);
+    expect(slot.findEgressToken(timers.now())).toBeDefined();
+    stop.abort();
+    await Promise.all(keeping);
+  });
+
+  it("G-13, G-14 renews in time after the clock was put back by hours, and asks no faster", async () => {
+    const { keeper, slot, events, timers, stop } = setUp();
+    await keeper.enrol("bootstrap", stop.signal);
+    const keeping = keeper.keepSession(stop.signal);
+    await timers.advance(minute);
+    timers.step(-5 * 60 * minute);
+    await timers.advance(12 * minute);
+    expect(events).toEqual(["issueSandboxToken", "refreshSandboxToken"]);
+    await timers.advance(11 * minute);
+    expect(events).toHaveLength(2);
+    await timers.advance(2 * minute);
+    expect(events).toHaveLength(3);
+    expect(slot.session?.token).toBe("token-3");
     stop.abort();
     await keeping;
   });

@@ -68,9 +68,15 @@ export class CredentialSlot {
     return this.#egress?.token;
   }
 
-  /** The egress token, if it is good for now. */
+  /**
+   * The egress token, if it is good for now. One that has run out is refused: whoever keeps it reckons with a clock that was not put on
+   * meanwhile, nor stood still with its machine.
+   */
   findEgressToken(now: number): string | undefined {
-    return this.#egress !== undefined && this.#egress.expiresAt > now ? this.#egress.token : undefined;
+    if (this.#egress === undefined) return undefined;
+    if (this.#egress.expiresAt > now) return this.#egress.token;
+    this.#egressRefusal.abort();
+    return undefined;
   }
 
   /** Aborts when the proxy refuses the egress token that is held now. */

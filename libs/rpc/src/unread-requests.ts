@@ -13,8 +13,10 @@ export interface UnreadRequest {
 export class UnreadRequests {
   readonly #timeoutMs: number;
   readonly #budgetBytes: number;
-  readonly #unread = new Set<{ bytes: number; readonly cut: () => void }>();
+  /** In the order in which they began. */
+  readonly #unread = new Set<{ readonly beganMs: number; bytes: number; readonly cut: () => void }>();
   #totalBytes = 0;
+  #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: { readonly timeoutMs: number; readonly budgetBytes: number }) {
     this.#timeoutMs = options.timeoutMs;
@@ -24,19 +26,20 @@ export class UnreadRequests {
   /** Begins with a request. `cut` is called at most once, when it takes too long or too much. */
   begin(cut: () => void): UnreadRequest {
     const leave = (): boolean => {
-      clearTimeout(timer);
       if (!this.#unread.delete(entry)) return false;
       this.#totalBytes -= entry.bytes;
       return true;
     };
     const entry = {
+      beganMs: performance.now(),
       bytes: 0,
       cut: () => {
         if (leave()) cut();
       },
     };
-    const timer = setTimeout(entry.cut, this.#timeoutMs).unref();
     this.#unread.add(entry);
+    // one timer for all: most requests are read in the same moment
+    this.#sweeper ??= setInterval(() => this.#sweep(), this.#timeoutMs / 10).unref();
     return {
       count: (bytes) => {
         if (!this.#unread.has(entry)) return;
@@ -49,5 +52,15 @@ export class UnreadRequests {
       },
       read: () => void leave(),
     };
+  }
+
+  #sweep(): void {
+    const overdueMs = performance.now() - this.#timeoutMs;
+    for (const oldest of this.#unread) {
+      if (oldest.beganMs > overdueMs) return;
+      oldest.cut();
+    }
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
   }
 }
