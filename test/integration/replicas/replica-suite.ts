@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
+import { type CertificateFiles, createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
 import type { SocketConnection } from "@sandgate/postgres";
 import { CertificateStore, type Channel, createGrpcChannel } from "@sandgate/rpc";
 import { Replica } from "./replica.ts";
@@ -31,6 +31,8 @@ export interface ReplicaSuite {
   readonly all: readonly Replica[];
   /** An operator with the role admin. */
   readonly operator: Identity;
+  /** The certificate of a program. */
+  identityOf(program: ProgramName): Identity;
   /** The socket of a sandbox at each of the proxies. */
   egressSockets(sandboxId: string): readonly [string, string];
   /** A channel to one replica. Closed with the suite. */
@@ -140,10 +142,8 @@ export async function startReplicaSuite(options: {
     machine,
     replicas,
     all: [...auth, ...policy, ...sandbox, ...proxy],
-    operator: {
-      certificatePem: readFileSync(pki.operator.certificateFile, "utf8"),
-      keyPem: readFileSync(pki.operator.keyFile, "utf8"),
-    },
+    operator: readIdentity(pki.operator),
+    identityOf: (program) => readIdentity(pki.services[program]),
     egressSockets: (sandboxId) => [
       within("a", "egress", sandboxId, "egress.sock"),
       within("b", "egress", sandboxId, "egress.sock"),
@@ -166,4 +166,8 @@ export async function startReplicaSuite(options: {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function readIdentity(files: CertificateFiles): Identity {
+  return { certificatePem: readFileSync(files.certificateFile, "utf8"), keyPem: readFileSync(files.keyFile, "utf8") };
 }

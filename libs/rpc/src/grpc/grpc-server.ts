@@ -14,8 +14,8 @@ import type { ServiceImplementation } from "../handler.ts";
 import { ListenError } from "../listen-error.ts";
 import type { CallObserver } from "../pipeline/observe.ts";
 import { maxMessageBytes, Pipeline, type Route } from "../pipeline/pipeline.ts";
-import type { CertificateStore } from "./certificate-store.ts";
 import { UnreadRequests } from "../unread-requests.ts";
+import type { CertificateStore } from "./certificate-store.ts";
 import { GrpcConnections } from "./grpc-connection.ts";
 import { type GrpcCall, ServedCall } from "./served-call.ts";
 
