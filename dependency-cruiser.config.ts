@@ -111,6 +111,13 @@ const configuration: IConfiguration = {
       to: { path: "(^|/)node_modules/(@types/)?dockerode/" },
     },
     {
+      name: "kubernetes-client-only-where-it-is-loaded-late",
+      comment: "It is large: one file has it, which is imported when a cluster is configured.",
+      severity: "error",
+      from: { pathNot: "^services/auth/src/kubernetes/api-server\\.ts$" },
+      to: { path: "(^|/)node_modules/@kubernetes/" },
+    },
+    {
       name: "grpc-only-in-rpc",
       comment: "Only libs/rpc mounts services and opens channels; elsewhere there is no way around the pipeline.",
       severity: "error",

@@ -46,7 +46,7 @@ export type SandboxPodFault =
   | "pod_incarnation";
 
 /** The annotations that say whose pod it is. They are written by whoever creates the pod. */
-export const podAnnotations = {
+const podAnnotations = {
   sandboxId: "sandgate.dev/sandbox-id",
   incarnation: "sandgate.dev/incarnation",
 } as const;
