@@ -43,16 +43,22 @@ const printedObject = /^\{(?:\}|.*?\n\})\n/s;
 /** Runs a command until it has printed one JSON object, and ends it then; or to its end. Its output is that object or nothing. */
 export async function runToFirstObject(command: string, words: readonly string[]): Promise<CommandOutcome> {
   const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"], timeout: patienceMs });
-  const { promise: exited, resolve, reject } = Promise.withResolvers<number | null>();
+  const { promise, resolve, reject } = Promise.withResolvers<CommandOutcome>();
   const stderr = text(child.stderr);
   let printed = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
     printed += chunk;
-    if (printedObject.test(printed)) child.kill("SIGKILL");
+    const [object] = printedObject.exec(printed) ?? [];
+    // without waiting for its end: a launcher's child may keep the pipes open
+    if (object !== undefined) resolve({ exitCode: null, stdout: object, stderr: "" });
   });
-  child.on("error", reject).on("close", resolve);
-  const exitCode = await exited;
-  return { exitCode, stdout: printedObject.exec(printed)?.[0] ?? "", stderr: await stderr };
+  child.on("error", reject);
+  child.on("close", (exitCode) => void stderr.then((said) => resolve({ exitCode, stdout: "", stderr: said }), reject));
+  try {
+    return await promise;
+  } finally {
+    child.kill("SIGKILL");
+  }
 }
 
 /** The first JSON object that a command prints. Refuses when it ends before. */
