@@ -6,6 +6,7 @@ import { ConnectSupervisorRequestSchema, ConnectSupervisorResponseSchema, Sandbo
 import { crashPointMethods } from "@sandgate/testing";
 import { afterAll, describe, expect, it } from "vitest";
 import { PostgresAuthStore } from "../../services/auth/src/store/postgres-auth-store.ts";
+import { PostgresSandboxSessionStore } from "../../services/auth/src/store/postgres-sandbox-session-store.ts";
 import { PostgresSigningKeyStore } from "../../services/auth/src/store/postgres-signing-key-store.ts";
 import { Channel } from "../../services/egress-proxy/src/channel/channel.ts";
 import { PostgresPolicyStore } from "../../services/policy/src/store/postgres-policy-store.ts";
@@ -20,6 +21,7 @@ import {
   keyCrashPoints,
   policyCrashPoints,
   sandboxCrashPoints,
+  sessionCrashPoints,
   supervisorCrashPoints,
 } from "./crash/crash-points.ts";
 import { type Life, lives, liveThrough } from "./crash/sandbox-life.ts";
@@ -47,12 +49,22 @@ const owners: Readonly<Record<string, Life["name"]>> = {
 
 const logged = ["schema_migrations", "audit_events", "audit_head"];
 /**
- * The tables of the stores with crash points. Auth's others have none, since no life of a sandbox writes there: accounts and how they log
- * in, API keys, and sessions of container tokens, which are minted for somebody. Permits are signed, and kept nowhere.
+ * The tables of the stores with crash points. Auth's others have none, since no life of a sandbox writes there: accounts, how they log in,
+ * and their API keys. Permits are signed, and kept nowhere.
  */
 const writtenTables: ReadonlySet<string> = new Set(
   Object.entries({
-    auth: [...logged, "organizations", "users", "sandboxes", "sessions", "signing_keys", "trust_events", "trust_head"],
+    auth: [
+      ...logged,
+      "organizations",
+      "users",
+      "sandboxes",
+      "sessions",
+      "sandbox_sessions",
+      "signing_keys",
+      "trust_events",
+      "trust_head",
+    ],
     policy: [
       ...[...logged, "change_counters", "policy_revisions", "current_policies", "enforcements", "requests"],
       ...["proxy_runs", "decision_gaps", "decisions"],
@@ -76,7 +88,7 @@ async function findPoints(bench: CrashBench): Promise<Found> {
 const found = await Promise.all([pool.use("separate", findPoints), pool.use("all in one", findPoints)]);
 const [{ points: separate }, { points: allInOne }] = found;
 /** The proxy and the supervisor have no part in the control plane's topology: they die once. */
-const isControlPlanes = (point: string) => /^(auth|keys|policy|sandbox|driver)\./.test(point);
+const isControlPlanes = (point: string) => /^(auth|keys|sessions|policy|sandbox|driver)\./.test(point);
 
 interface Found {
   readonly points: ReadonlyMap<string, Life>;
@@ -114,6 +126,7 @@ describe("a program's crash points", () => {
     ...around("sandbox", crashPointMethods(PostgresSandboxStore.prototype, sandboxCrashPoints)),
     ...around("auth", crashPointMethods(PostgresAuthStore.prototype, authCrashPoints)),
     ...around("keys", crashPointMethods(PostgresSigningKeyStore.prototype, keyCrashPoints)),
+    ...around("sessions", crashPointMethods(PostgresSandboxSessionStore.prototype, sessionCrashPoints)),
     ...around("policy", crashPointMethods(PostgresPolicyStore.prototype, policyCrashPoints)),
     ...around("driver", crashPointMethods(LocalDriver.prototype, driverCrashPoints)),
   ];

@@ -50,6 +50,7 @@ import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { PostgresOidcUserStore } from "./store/postgres-oidc-user-store.ts";
 import { PostgresSandboxSessionStore } from "./store/postgres-sandbox-session-store.ts";
+import type { SandboxSessionStore } from "./store/sandbox-session-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
 import { TrustFeed } from "./trust/trust-feed.ts";
 import { createUserHandlers, type UserSettings } from "./user-handlers.ts";
@@ -80,6 +81,7 @@ export interface AuthModuleDeps {
   readonly sockets: SandboxSockets;
   /** Puts something around the store that everything here uses. */
   readonly aroundStore?: ((store: AuthStore) => AuthStore) | undefined;
+  readonly aroundSessionStore?: ((store: SandboxSessionStore) => SandboxSessionStore) | undefined;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
@@ -106,7 +108,8 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
   const { pool, audit, keys, trustDomain, sockets, logger, clock } = deps;
   const ownStore = new PostgresAuthStore({ pool, audit });
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
-  const sessions = new PostgresSandboxSessionStore({ pool, audit });
+  const ownSessions = new PostgresSandboxSessionStore({ pool, audit });
+  const sessions = deps.aroundSessionStore?.(ownSessions) ?? ownSessions;
   const feed = new TrustFeed({
     store,
     loadKeys: async () => {

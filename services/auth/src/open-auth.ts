@@ -20,6 +20,7 @@ import { KubernetesServiceAccountAuthenticator } from "./kubernetes/kubernetes-s
 import { PodIdentities } from "./kubernetes/pod-identities.ts";
 import { type AuthModule, createAuthModule } from "./module.ts";
 import type { AuthStore } from "./store/auth-store.ts";
+import type { SandboxSessionStore } from "./store/sandbox-session-store.ts";
 import type { SigningKeyStore } from "./store/signing-key-store.ts";
 
 const minuteMs = 60_000;
@@ -46,6 +47,7 @@ export interface OpenAuth {
 export interface AuthParts {
   readonly store?: (store: AuthStore) => AuthStore;
   readonly keyStore?: (store: SigningKeyStore) => SigningKeyStore;
+  readonly sessionStore?: (store: SandboxSessionStore) => SandboxSessionStore;
 }
 
 /** Opens Auth's database, keys and authority, and builds its module. */
@@ -113,6 +115,7 @@ export async function openAuth(options: {
     loginProviders: toLoginProviders(settings.oidc),
     sockets: options.sockets,
     aroundStore: options.parts?.store,
+    aroundSessionStore: options.parts?.sessionStore,
     logger,
     clock,
   });

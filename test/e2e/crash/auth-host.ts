@@ -2,7 +2,7 @@
 import { withCrashPoints } from "../../../libs/testing/src/crash-points.ts";
 import { authConfig } from "../../../services/auth/src/auth-config.ts";
 import { startAuth } from "../../../services/auth/src/start-auth.ts";
-import { authCrashPoints, keyCrashPoints } from "./crash-points.ts";
+import { authCrashPoints, keyCrashPoints, sessionCrashPoints } from "./crash-points.ts";
 import { runCrashHost, withSessionLife } from "./run-crash-host.ts";
 
 await runCrashHost(({ orders, reach, deps }) =>
@@ -11,6 +11,7 @@ await runCrashHost(({ orders, reach, deps }) =>
     parts: {
       store: (store) => withCrashPoints("auth", store, reach, authCrashPoints),
       keyStore: (store) => withCrashPoints("keys", store, reach, keyCrashPoints),
+      sessionStore: (store) => withCrashPoints("sessions", store, reach, sessionCrashPoints),
     },
   }),
 );

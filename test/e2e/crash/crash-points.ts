@@ -32,6 +32,15 @@ export const keyCrashPoints: CrashPointOptions = {
   ],
 };
 
+/** Where Auth can die around the sessions of egress tokens: as a supervisor gets one. */
+export const sessionCrashPoints: CrashPointOptions = {
+  harmless: [
+    ...["find", "list"],
+    "revoke", // by an operator; those that end with their sandbox end in the register's commit
+    "prune", // once a minute, as the register's
+  ],
+};
+
 /** Where Policy can die around its store: every commit. */
 export const policyCrashPoints: CrashPointOptions = {
   harmless: [

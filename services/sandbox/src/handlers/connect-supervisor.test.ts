@@ -8,11 +8,13 @@ import { createSandboxDatabase, type SandboxDatabase } from "../store/sandbox-da
 const world = new ScriptedWorld();
 let database: SandboxDatabase;
 let service: RunningService;
+/** How far the service's clock is ahead: a supervisor may be silent for 30 s. */
+let aheadMs = 0;
 
 beforeAll(async () => {
   database = await createSandboxDatabase();
   service = await startSandboxService(database, world, {
-    deps: { timing: { pingIntervalMs: 10, silenceMs: 100 } },
+    deps: { clock: () => Date.now() + aheadMs, timing: { pingIntervalMs: 10, silenceMs: 30_000 } },
   });
 });
 afterAll(async () => {
@@ -23,11 +25,15 @@ afterAll(async () => {
 type Message = MessageInitShape<typeof ConnectSupervisorRequestSchema>["message"];
 
 /** Says these messages as the sandbox's supervisor; answers how the stream ended. */
-async function endOf(id: string, messages: readonly NonNullable<Message>[], incarnation = 1n): Promise<unknown> {
+async function endOf(
+  id: string,
+  messages: readonly NonNullable<Message>[],
+  { incarnation = 1n, onCommand = () => {} }: { incarnation?: bigint; onCommand?: () => void } = {},
+): Promise<unknown> {
   const outgoing = new Outgoing<MessageInitShape<typeof ConnectSupervisorRequestSchema>>();
   for (const message of messages) outgoing.push({ sandboxId: id, message });
   try {
-    for await (const _ of service.asSandbox(id, incarnation).connectSupervisor(outgoing));
+    for await (const _ of service.asSandbox(id, incarnation).connectSupervisor(outgoing)) onCommand();
     return undefined;
   } catch (error) {
     return error;
@@ -46,7 +52,10 @@ it("G-15 asks every supervisor to check its session when a signing key is revoke
 
 it("pings, and ends the stream of a supervisor that does not answer", async () => {
   const id = await service.create();
-  expect(await endOf(id, [hello(1n)])).toMatchObject({ reason: "SUPERVISOR_LOST" });
+  const onCommand = () => {
+    aheadMs += 31_000;
+  };
+  expect(await endOf(id, [hello(1n)], { onCommand })).toMatchObject({ reason: "SUPERVISOR_LOST" });
 });
 
 it("goes on with a supervisor that answers", async () => {
@@ -55,6 +64,8 @@ it("goes on with a supervisor that answers", async () => {
   for (let pings = 0; pings < 15; pings += 1) {
     await supervisor.nextCommand("ping");
     supervisor.outgoing.push({ sandboxId: id, message: { case: "pong", value: {} } });
+    await new Promise((resolve) => setImmediate(resolve)); // the pong is heard
+    aheadMs += 10_000;
   }
   supervisor.disconnect();
 });
@@ -70,7 +81,7 @@ it.each<[string, readonly NonNullable<Message>[], string]>([
 
 it("refuses the supervisor of an incarnation that the sandbox does not have", async () => {
   const id = await service.create();
-  expect(await endOf(id, [hello(2n)], 2n)).toMatchObject({ reason: "SANDBOX_CHANGED" });
+  expect(await endOf(id, [hello(2n)], { incarnation: 2n })).toMatchObject({ reason: "SANDBOX_CHANGED" });
 });
 
 it("lets a newer stream take the place of an older one", async () => {
@@ -90,5 +101,6 @@ it("takes a report without checks for no proof", async () => {
   const id = await service.create();
   const ended = endOf(id, [hello(1n), { case: "confinement", value: { checks: [] } }]);
   expect((await service.reach(id, Phase.FAILED)).failure?.stage).toBe("confinement");
+  aheadMs += 31_000;
   await ended;
 });
