@@ -75,6 +75,7 @@ for (const account of driverAccounts) {
 
     it("that was killed while it waited is replaced", async () => {
       subject.killSupervisor(id);
+      await expect.poll(supervisors, { interval: 10, timeout: 10_000 }).toEqual([]); // else it may be told to start, and die then
       const session = await start();
       expect(await plane.exec(session, { command: ["hostname"] }).collect()).toMatchObject({ stdout: "demo\n" });
       expect(plane.calls.issueSandboxToken).toBe(1);
