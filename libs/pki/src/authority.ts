@@ -1,3 +1,4 @@
+export { AuthorityFiles, type AuthorityState } from "./authority-files.ts";
 export {
   type CertificateAuthority,
   type CertificateAuthorityFiles,
@@ -9,8 +10,11 @@ export {
   MAX_SANDBOX_CERTIFICATE_LIFE_MS,
 } from "./certificate-authority.ts";
 export {
+  type AuthorityKind,
   type CertificateFiles,
   createDevelopmentPki,
   type DevelopmentPki,
+  type DevelopmentPkiOptions,
   type DevelopmentService,
+  developmentAuthority,
 } from "./development-pki.ts";

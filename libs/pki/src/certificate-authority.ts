@@ -23,6 +23,7 @@ import {
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
+import { readAuthorityBundle } from "./authority-bundle.ts";
 import { createKeyPair } from "./certificate-request.ts";
 import { keyThumbprint } from "./jwk-thumbprint.ts";
 import { formatSpiffeId } from "./spiffe-id.ts";
@@ -132,12 +133,15 @@ export interface CertificateAuthority {
   }): Promise<IssuedSandboxLeaf>;
 }
 
-/** Takes an authority into use. Throws TypeError when the certificate is no authority's or the key is not its own. */
+/**
+ * Takes an authority into use: of a bundle, the one whose key it is. Throws TypeError when that certificate is no authority's, or the
+ * key is that of none.
+ */
 export async function loadCertificateAuthority(files: CertificateAuthorityFiles): Promise<CertificateAuthority> {
-  const authority = new X509Certificate(files.certificatePem);
   const privateKey = createPrivateKey(files.keyPem);
+  const authority = readAuthorityBundle(files.certificatePem).find((one) => one.checkPrivateKey(privateKey));
+  if (authority === undefined) throw new TypeError("the key is not the certificate authority's");
   if (!authority.ca) throw new TypeError("the certificate is not a certificate authority's");
-  if (!authority.checkPrivateKey(privateKey)) throw new TypeError("the key is not the certificate authority's");
   const parsed = new IssuedCertificate(authority.raw);
   const signing: Signing = {
     key: await importSigningKey(privateKey),
@@ -168,7 +172,7 @@ export async function loadCertificateAuthority(files: CertificateAuthorityFiles)
   };
 
   return {
-    certificatePem: files.certificatePem,
+    certificatePem: authority.toString(),
     renewSandboxCertificate,
     issueServiceCertificate: (request) =>
       issue(signing, {

@@ -22,7 +22,7 @@ const make = (over: { now?: number; trustDomain?: string } = {}) =>
 const contents = async () =>
   Object.fromEntries(
     await Promise.all(
-      (await readdir(directory)).map(async (name) => [name, await readFile(join(directory, name), "utf8")]),
+      (await readdir(directory)).toSorted().map(async (name) => [name, await readFile(join(directory, name), "utf8")]),
     ),
   );
 
@@ -64,6 +64,15 @@ describe("G-07 createDevelopmentPki", () => {
   it("makes leaves anew for another trust domain", async () => {
     await make();
     expect((await make({ trustDomain: "other.test" })).written).toHaveLength(14);
+  });
+
+  it("lets callers on one directory come one after the other: one makes everything, the others find it", async () => {
+    const made = await Promise.all(Array.from({ length: 8 }, () => make()));
+    expect(made.map(({ written }) => written.length).toSorted((one, other) => one - other)).toEqual([
+      0, 0, 0, 0, 0, 0, 0, 20,
+    ]);
+    expect((await make()).written).toEqual([]);
+    expect((await readdir(directory)).filter((name) => name.endsWith(".new"))).toEqual([]);
   });
 
   it("mends a pair that a crash tore apart", async () => {

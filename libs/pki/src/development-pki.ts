@@ -1,20 +1,21 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { chmod, chown, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { AuthorityFiles } from "./authority-files.ts";
 import {
   type CertificateAuthority,
   type CertificateAuthorityFiles,
-  createCertificateAuthority,
   type IssuedLeaf,
   loadCertificateAuthority,
 } from "./certificate-authority.ts";
 import { createKeyPair } from "./certificate-request.ts";
+import { withFileLock } from "./file-lock.ts";
 import { isIssuedBy } from "./is-issued-by.ts";
 import { readCertificate } from "./read-certificate.ts";
 import { formatSpiffeId } from "./spiffe-id.ts";
+import { writeWholeFile } from "./whole-file.ts";
 
 const DAY_MS = 86_400_000;
-const AUTHORITY_LIFE_MS = 3650 * DAY_MS;
 const AUTHORITY_RENEWAL_MS = 180 * DAY_MS;
 const LEAF_LIFE_MS = 90 * DAY_MS;
 const LEAF_RENEWAL_MS = 30 * DAY_MS;
@@ -44,16 +45,22 @@ export interface DevelopmentPki {
 /**
  * Makes what a suite on one machine needs, and changes nothing that is there and good: running it twice writes nothing the second
  * time. A certificate that is missing, damaged, of another trust domain or authority, or within 30 days of its end is made anew
- * (an authority within 180 days of its end, with everything below it). Not for two callers at the same time on one directory.
+ * (an authority within 180 days of its end, with everything below it). Callers on one directory come one after the other.
  *
  * Files, keys PKCS#8 with mode 0600, certificates with mode 0644:
- * - `service-ca.pem`, `sandbox-ca.pem`, `operator-ca.pem` and `<the same>.key.pem`
+ * - `service-ca.pem`, `sandbox-ca.pem`, `operator-ca.pem` and `<the same>.key.pem`; see AuthorityFiles
  * - `auth.pem`, `sandbox.pem`, `policy.pem`, `egress-proxy.pem`, `gateway.pem`, `all-in-one.pem` and `<the same>.key.pem`, for 90 days
  * - `operator.pem`, `operator.key.pem`, the certificate of the user `operatorUserId`, for 90 days
  *
  * `owners` gives files of one name to another uid and gid, for services that run as one.
  */
-export async function createDevelopmentPki(options: {
+export async function createDevelopmentPki(options: DevelopmentPkiOptions): Promise<DevelopmentPki> {
+  await mkdir(options.directory, { recursive: true, mode: 0o755 });
+  return withFileLock(join(options.directory, ".lock"), () => completePki(options));
+}
+
+/** What `createDevelopmentPki` is told. */
+export interface DevelopmentPkiOptions {
   readonly directory: string;
   readonly trustDomain: string;
   readonly operatorUserId: string;
@@ -61,23 +68,42 @@ export async function createDevelopmentPki(options: {
   readonly owners?: Readonly<
     Partial<Record<DevelopmentService | "operator", { readonly uid: number; readonly gid: number }>>
   >;
-}): Promise<DevelopmentPki> {
+}
+
+/** What an authority vouches for. */
+export type AuthorityKind = "service" | "sandbox" | "operator";
+
+/** The files of an authority in a directory that `createDevelopmentPki` has made. */
+export function developmentAuthority(directory: string, kind: AuthorityKind, trustDomain: string): AuthorityFiles {
+  return new AuthorityFiles({ directory, name: `${kind}-ca`, commonName: `${trustDomain} ${commonNames[kind]}` });
+}
+
+const commonNames: Readonly<Record<AuthorityKind, string>> = {
+  service: "services",
+  sandbox: "sandboxes",
+  operator: "operators",
+};
+
+async function completePki(options: DevelopmentPkiOptions): Promise<DevelopmentPki> {
   const { directory, trustDomain, operatorUserId } = options;
   const now = options.now ?? Date.now();
   const written: string[] = [];
-  await mkdir(directory, { recursive: true, mode: 0o755 });
 
   const files = (name: string): CertificateFiles => ({
     certificateFile: join(directory, `${name}.pem`),
     keyFile: join(directory, `${name}.key.pem`),
   });
 
-  const authority = async (name: string, commonName: string): Promise<CertificateAuthority> => {
-    const found = await readPair(files(name));
-    if (found !== undefined && isUsableAuthority(found, now)) return loadCertificateAuthority(found);
-    const made = await createCertificateAuthority({ commonName, notAfter: now + AUTHORITY_LIFE_MS, now });
-    await writePair(files(name), made, written);
-    return loadCertificateAuthority(made);
+  const authority = async (kind: AuthorityKind): Promise<CertificateAuthority> => {
+    const own = developmentAuthority(directory, kind, trustDomain);
+    const found = await own.read();
+    if (found !== undefined && isUsableAuthority(found.current, now)) {
+      await own.arrange();
+      return loadCertificateAuthority({ certificatePem: found.current.toString(), keyPem: found.keyPem });
+    }
+    const made = await own.create(now);
+    written.push(own.keyFile, own.bundleFile);
+    return loadCertificateAuthority({ certificatePem: made.current.toString(), keyPem: made.keyPem });
   };
 
   const leaf = async (
@@ -91,15 +117,15 @@ export async function createDevelopmentPki(options: {
       const { privateKey, publicKey } = createKeyPair();
       const { pem } = await issue(publicKey, now + LEAF_LIFE_MS);
       const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-      await writePair(files(name), { certificatePem: pem, keyPem }, written);
+      await writePair(files(name), { certificatePem: pem, keyPem }, options.owners?.[name], written);
     }
     const owner = options.owners?.[name];
     if (owner !== undefined) await chown(files(name).keyFile, owner.uid, owner.gid);
   };
 
-  const serviceAuthority = await authority("service-ca", `${trustDomain} services`);
-  await authority("sandbox-ca", `${trustDomain} sandboxes`);
-  const operatorAuthority = await authority("operator-ca", `${trustDomain} operators`);
+  const serviceAuthority = await authority("service");
+  await authority("sandbox");
+  const operatorAuthority = await authority("operator");
 
   for (const service of services) {
     const hosts = service === "all-in-one" ? ["all-in-one", "auth", "sandbox", "policy"] : [service];
@@ -166,21 +192,19 @@ function isPermissionFault(cause: unknown): boolean {
 }
 
 /** Writes the key first, each file whole or not at all; a pair torn by a crash is made anew by the next call. */
-async function writePair(files: CertificateFiles, pair: CertificateAuthorityFiles, written: string[]): Promise<void> {
-  await writeWhole(files.keyFile, pair.keyPem, 0o600);
-  await writeWhole(files.certificateFile, pair.certificatePem, 0o644);
+async function writePair(
+  files: CertificateFiles,
+  pair: CertificateAuthorityFiles,
+  owner: { readonly uid: number; readonly gid: number } | undefined,
+  written: string[],
+): Promise<void> {
+  await writeWholeFile(files.keyFile, pair.keyPem, 0o600);
+  if (owner !== undefined) await chown(files.keyFile, owner.uid, owner.gid);
+  await writeWholeFile(files.certificateFile, pair.certificatePem, 0o644);
   written.push(files.keyFile, files.certificateFile);
 }
 
-async function writeWhole(file: string, text: string, mode: number): Promise<void> {
-  const temporary = `${file}.${process.pid}.new`;
-  await writeFile(temporary, text, { mode, flag: "w" });
-  await chmod(temporary, mode);
-  await rename(temporary, file);
-}
-
-function isUsableAuthority({ certificatePem }: CertificateAuthorityFiles, now: number): boolean {
-  const certificate = new X509Certificate(certificatePem);
+function isUsableAuthority(certificate: X509Certificate, now: number): boolean {
   return isIssuedBy(certificate.raw, certificate, now) && Date.parse(certificate.validTo) - now > AUTHORITY_RENEWAL_MS;
 }
 

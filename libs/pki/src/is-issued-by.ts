@@ -1,20 +1,24 @@
 import { X509Certificate } from "node:crypto";
+import { readAuthorityBundle } from "./authority-bundle.ts";
 
 /**
- * Whether this very authority signed the certificate, and both are valid at `now` (milliseconds since the epoch). False for an
- * issuer that is not a CA, for an expired or future leaf or authority, and for what cannot be parsed. One level only: an
- * intermediate is not looked for.
+ * Whether this very authority, or one of a bundle in PEM, signed the certificate, and both are valid at `now` (milliseconds since the
+ * epoch). False for an issuer that is not a CA, for an expired or future leaf or authority, and for what cannot be parsed. One level
+ * only: an intermediate is not looked for.
  */
 export function isIssuedBy(der: Uint8Array, authority: string | X509Certificate, now: number = Date.now()): boolean {
   try {
     const certificate = new X509Certificate(der);
-    const issuer = typeof authority === "string" ? new X509Certificate(authority) : authority;
+    const issuers = typeof authority === "string" ? readAuthorityBundle(authority) : [authority];
     return (
-      issuer.ca &&
-      isWithinValidity(issuer, now) &&
       isWithinValidity(certificate, now) &&
-      certificate.checkIssued(issuer) &&
-      certificate.verify(issuer.publicKey)
+      issuers.some(
+        (issuer) =>
+          issuer.ca &&
+          isWithinValidity(issuer, now) &&
+          certificate.checkIssued(issuer) &&
+          certificate.verify(issuer.publicKey),
+      )
     );
   } catch {
     return false;
