@@ -84,6 +84,10 @@ interface World {
     },
   ): Promise<string>;
   seen: Call | undefined;
+  /** PEM. */
+  sandboxAuthorities: string;
+  /** As when the authority's file was replaced. */
+  replaceSandboxAuthorities(pem: string): void;
 }
 
 let authorities: Record<"service" | "sandbox" | "operator" | "stranger", { pem: string; issuer: CertificateAuthority }>;
@@ -166,13 +170,17 @@ beforeEach(async () => {
     findUser: async (userId) => users.get(userId),
   };
   const denials: Denial[] = [];
+  const authorityListeners: (() => void)[] = [];
   const deps = { trust, register, trustDomain, clock: () => world.now };
   const identify = createIdentityStep({
     ...deps,
     authorities: {
       service: authorities.service.pem,
-      sandbox: authorities.sandbox.pem,
+      get sandbox() {
+        return world.sandboxAuthorities;
+      },
       operator: authorities.operator.pem,
+      onChange: (listener) => void authorityListeners.push(listener),
     },
     authenticators: [
       new BootstrapTokenAuthenticator(deps),
@@ -223,6 +231,11 @@ beforeEach(async () => {
     users,
     denials,
     seen: undefined,
+    sandboxAuthorities: authorities.sandbox.pem,
+    replaceSandboxAuthorities: (pem) => {
+      world.sandboxAuthorities = pem;
+      for (const listener of authorityListeners) listener();
+    },
     certificates: {
       own: ownLeaf.der,
       "own, stolen name": (await issueSandbox(authorities.sandbox.issuer, own, keys.thief)).der,
@@ -308,10 +321,54 @@ beforeEach(async () => {
   );
 });
 
+const heartbeat = () => create(WatchTrustResponseSchema, { sequence: 1n, change: { case: "heartbeat", value: {} } });
+
 const revoke = (kind: RevocationKind, subject: string) =>
   world.trust.apply(
     create(WatchTrustResponseSchema, { sequence: 2n, change: { case: "revocation", value: { kind, subject } } }),
   );
+
+describe("an authority that is replaced", () => {
+  const connectionOf = (certificate: string) => ({
+    drained: 0,
+    transport: "tcp" as const,
+    remoteAddress: "127.0.0.1",
+    certificate: world.certificates[certificate] ?? new Uint8Array(),
+    drain() {
+      this.drained += 1;
+    },
+    onClose: () => {},
+  });
+  const present = (connection: Connection) =>
+    world.call(
+      SandboxService,
+      "GetSandboxConfig",
+      { sandboxId: own },
+      { token: "own", connection, certificate: "own" },
+    );
+
+  it("is accepted beside the one that follows it, on open connections and new ones", async () => {
+    const connection = connectionOf("own");
+    expect(await present(connection)).toBe("OK");
+    world.replaceSandboxAuthorities(authorities.stranger.pem + authorities.sandbox.pem);
+    expect(connection.drained).toBe(0);
+    expect(await present(connection)).toBe("OK");
+    expect(await present(connectionOf("own"))).toBe("OK");
+    expect(await present(connectionOf("own, by a stranger"))).toBe("OK");
+  });
+
+  it("is refused once it is retired: new connections at once, open ones when they have had the time to end", async () => {
+    const connection = connectionOf("own");
+    expect(await present(connection)).toBe("OK");
+    world.replaceSandboxAuthorities(authorities.stranger.pem);
+    expect(connection.drained).toBe(1);
+    expect(await present(connection)).toBe("OK");
+    expect(await present(connectionOf("own"))).toBe("CREDENTIAL_REJECTED");
+    world.now += 5_001;
+    world.trust.apply(heartbeat());
+    expect(await present(connection)).toBe("CREDENTIAL_REJECTED");
+  });
+});
 
 describe("G-01: GetSandboxConfig, which users and sandboxes may call", () => {
   it.each([

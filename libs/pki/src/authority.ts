@@ -18,3 +18,4 @@ export {
   type DevelopmentService,
   developmentAuthority,
 } from "./development-pki.ts";
+export { type FollowedAuthority, followCertificateAuthority } from "./follow-authority.ts";

@@ -4,6 +4,7 @@ export {
   type CertificateFiles,
   type CertificateMaterial,
   CertificateStore,
+  type CertificatesInUse,
   FileCertificateStore,
 } from "./grpc/certificate-store.ts";
 export { createGrpcChannel, type GrpcChannelOptions } from "./grpc/grpc-channel.ts";

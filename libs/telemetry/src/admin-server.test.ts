@@ -31,6 +31,17 @@ test("it is ready when every check passes", async () => {
   expect([status, JSON.parse(body)]).toEqual([200, { status: "ready", checks: { database: "ok", trust: "ok" } }]);
 });
 
+test("certificates are read again when they are asked for, where the program has any", async () => {
+  let readings = 0;
+  const server = await start({ certificates: async () => ({ certificate: `read ${++readings}`, authorities: [] }) });
+  await get(server, "/certificates");
+  expect(await get(server, "/certificates")).toEqual({
+    status: 200,
+    body: '{"certificate":"read 2","authorities":[]}\n',
+  });
+  expect((await get(await start(), "/certificates")).status).toBe(404);
+});
+
 test("a check that throws, rejects or hangs is named with 503, and the log alone says why", async () => {
   const logged: object[] = [];
   const server = await start({

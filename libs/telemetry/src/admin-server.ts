@@ -13,6 +13,8 @@ export interface AdminServerOptions {
   readonly host?: "127.0.0.1" | "::1";
   readonly registry: Registry;
   readonly checks: Checks;
+  /** Reads the program's certificates again, and answers which are in use. */
+  readonly certificates?: () => object | Promise<object>;
   /** Told why a check failed, and when it passes again, once for each change; the answer says only which one. */
   readonly logger?: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
   /** A check that takes longer has failed. Default 2,000. */
@@ -32,8 +34,8 @@ export class AdminServerError extends Error {
 }
 
 /**
- * Serves GET /livez (the process answers), /readyz (every check passes, else 503; JSON names each) and /metrics on a loopback
- * address. Refuses any other host, requests that name another host, and a port that is taken.
+ * Serves GET /livez (the process answers), /readyz (every check passes, else 503; JSON names each), /metrics and, where the program has
+ * any, /certificates (those in use, after the files were read again) on a loopback address. Refuses any other host, requests that name another host, and a port that is taken.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const host: string = options.host ?? "127.0.0.1";
@@ -93,6 +95,9 @@ async function answer(request: IncomingMessage, options: AdminServerOptions, fai
       const ready = Object.values(results).every((result) => result === "ok");
       return json(ready ? 200 : 503, { status: ready ? "ready" : "not ready", checks: results });
     }
+    case "/certificates":
+      if (options.certificates === undefined) return { status: 404, type: "text/plain", body: "not found\n" };
+      return json(200, await options.certificates());
     case "/metrics":
       return { status: 200, type: options.registry.contentType, body: await options.registry.metrics() };
     default:

@@ -1,6 +1,5 @@
 import { writeSync } from "node:fs";
-import type { Registry } from "prom-client";
-import { type AdminServer, type Checks, startAdminServer } from "./admin-server.ts";
+import { type AdminServer, type AdminServerOptions, type Checks, startAdminServer } from "./admin-server.ts";
 import { createLogger, type Logger } from "./logger.ts";
 
 /** A program that has started. */
@@ -12,7 +11,7 @@ export interface RunningProgram {
   /** Where the program logs; default: a logger of its own. */
   readonly logger?: Logger;
   /** If given, the admin listener is started with the checks, and stopped last. */
-  readonly admin?: { readonly port: number; readonly registry: Registry };
+  readonly admin?: Pick<AdminServerOptions, "port" | "registry" | "certificates">;
 }
 
 /** What `runProgram` needs to know. */

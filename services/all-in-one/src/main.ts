@@ -10,6 +10,7 @@ runProgram({
     const logger = createLogger({ service: "all-in-one", level: config.log.level });
     const registry = createMetrics();
     const suite = await startAllInOne(config, { logger, registry, clock: Date.now });
-    return { checks: suite.checks, stop: suite.stop, logger, admin: { port: config.admin.port, registry } };
+    const { checks, certificates, stop } = suite;
+    return { checks, stop, logger, admin: { port: config.admin.port, registry, certificates } };
   },
 });

@@ -7,9 +7,9 @@ import { toConnectionSettings } from "@sandgate/config";
 import { createServiceListeners, type ServiceListeners, startWebFront } from "@sandgate/identity";
 import { formatSpiffeId } from "@sandgate/pki";
 import { openPolicy, type PolicyParts } from "@sandgate/policy-service";
-import { createClient, createInProcessChannel } from "@sandgate/rpc";
+import { type CertificatesInUse, createClient, createInProcessChannel } from "@sandgate/rpc";
 import { createLocalDriver, openSandbox, type SandboxParts } from "@sandgate/sandbox";
-import type { Checks, Logger } from "@sandgate/telemetry";
+import { background, type Checks, type Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
 import type { allInOneConfig } from "./all-in-one-config.ts";
@@ -20,6 +20,8 @@ export interface RunningAllInOne {
   readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway" | "web", readonly string[]>> & {
     readonly jwks?: string;
   };
+  /** Reads every certificate again that follows its file, and answers which are in use. */
+  certificates(): Promise<CertificatesInUse>;
   stop(): Promise<void>;
 }
 
@@ -119,6 +121,9 @@ export async function startAllInOne(
     onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
   });
   listening.resolve(listeners);
+  listeners.certificates.onChange(() =>
+    background(sandbox.shareAuthorities(), logger, "the authorities could not be given to the sandboxes"),
+  );
 
   await auth.module.start();
   await policy.module.start();
@@ -138,6 +143,13 @@ export async function startAllInOne(
   return {
     checks: prefixed({ auth: auth.module.checks, policy: policy.module.checks, sandbox: sandbox.module.checks }),
     addresses: { ...bound, web: web?.addresses ?? [], ...(jwks !== undefined && { jwks }) },
+    certificates: async () => {
+      await auth.reloadCertificates();
+      listeners.certificates.reload();
+      web?.certificates.reload();
+      await sandbox.shareAuthorities();
+      return listeners.certificates.inUse;
+    },
     stop: async () => {
       await sandbox.module.stop();
       await policy.module.stop();

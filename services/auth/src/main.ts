@@ -10,6 +10,7 @@ runProgram({
     const logger = createLogger({ service: "auth", level: config.log.level });
     const registry = createMetrics();
     const auth = await startAuth(config, { logger, registry, clock: Date.now });
-    return { checks: auth.checks, stop: auth.stop, logger, admin: { port: config.admin.port, registry } };
+    const { checks, certificates, stop } = auth;
+    return { checks, stop, logger, admin: { port: config.admin.port, registry, certificates } };
   },
 });

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { UserSubject } from "@sandgate/api/auth";
 import { AuditLog } from "@sandgate/audit";
 import {
@@ -8,12 +7,12 @@ import {
   OidcProviders,
   type SandboxSockets,
 } from "@sandgate/identity";
-import { loadCertificateAuthority } from "@sandgate/pki/authority";
+import { followCertificateAuthority } from "@sandgate/pki/authority";
 import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
 import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
 import { type authSettings, toLoginProviders, toOperatorRecords } from "./auth-config.ts";
-import { startJwksServer } from "./keys/jwks-server.ts";
+import { type JwksServer, startJwksServer } from "./keys/jwks-server.ts";
 import { openSigningKeys } from "./keys/signing-keys.ts";
 import type { KubernetesSettings } from "./kubernetes/kubernetes-section.ts";
 import { KubernetesServiceAccountAuthenticator } from "./kubernetes/kubernetes-service-account.ts";
@@ -39,6 +38,8 @@ export interface OpenAuth {
   readonly oidc: { readonly providers: OidcProviders; readonly registerUser: (token: string) => Promise<UserSubject> };
   /** Serves the key set and discovery, where the settings ask for it. Answers the address. */
   startJwks(tls: { readonly certificate_file: string; readonly key_file: string }): Promise<string | undefined>;
+  /** Reads the authority's files, and the key set's certificate, again. */
+  reloadCertificates(): Promise<void>;
   /** Ends what was opened here. The module must have been stopped. */
   close(): Promise<void>;
 }
@@ -61,9 +62,10 @@ export async function openAuth(options: {
   readonly clock: () => number;
 }): Promise<OpenAuth> {
   const { settings, connection, trustDomain, logger, clock } = options;
-  const sandboxAuthority = await loadCertificateAuthority({
-    certificatePem: await readFile(settings.sandbox_ca.certificate_file, "utf8"),
-    keyPem: await readFile(settings.sandbox_ca.key_file, "utf8"),
+  const sandboxAuthority = await followCertificateAuthority({
+    certificateFile: settings.sandbox_ca.certificate_file,
+    keyFile: settings.sandbox_ca.key_file,
+    onFault: (fault) => logger.warn({ err: fault }, "the authority of sandboxes could not be read again"),
   });
   const migrations = new URL("../migrations", import.meta.url);
   const pool = await openDatabase({ connection, service: "auth", migrations, logger });
@@ -123,7 +125,7 @@ export async function openAuth(options: {
   const [firstOperator] = settings.operators;
   const isLocal = settings.development?.local_operator === true && firstOperator !== undefined;
   if (isLocal) logger.warn("development: callers of the edge without a credential count as the first operator");
-  let stopJwks: (() => Promise<void>) | undefined;
+  let jwks: JwksServer | undefined;
   return {
     module,
     audit,
@@ -137,7 +139,7 @@ export async function openAuth(options: {
     oidc: { providers: oidc, registerUser: module.registerOidcUser },
     startJwks: async (tls) => {
       if (settings.jwks === undefined) return undefined;
-      const server = await startJwksServer({
+      jwks = await startJwksServer({
         address: settings.jwks.address,
         certificateFile: tls.certificate_file,
         keyFile: tls.key_file,
@@ -145,11 +147,14 @@ export async function openAuth(options: {
         jwksJson: () => keys.publishedJwksJson,
         onFault: (fault) => logger.warn({ err: fault }, "the key set's certificate could not be read again"),
       });
-      stopJwks = () => server.stop();
-      return server.address;
+      return jwks.address;
+    },
+    reloadCertificates: async () => {
+      await Promise.all([sandboxAuthority.reload(), jwks?.reload()]);
     },
     close: async () => {
-      await stopJwks?.();
+      await jwks?.stop();
+      sandboxAuthority.close();
       await audit.close();
       await pool.close();
     },

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { toConnectionSettings } from "@sandgate/config";
 import { createServiceListeners, type ServiceListeners } from "@sandgate/identity";
+import type { CertificatesInUse } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
@@ -11,6 +12,8 @@ import { type AuthParts, openAuth } from "./open-auth.ts";
 export interface RunningAuth {
   readonly checks: Checks;
   readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>> & { readonly jwks?: string };
+  /** Reads every certificate again that follows its file, and answers which are in use. */
+  certificates(): Promise<CertificatesInUse>;
   stop(): Promise<void>;
 }
 
@@ -68,6 +71,11 @@ export async function startAuth(
   return {
     checks: auth.module.checks,
     addresses: { ...bound, ...(jwks !== undefined && { jwks }) },
+    certificates: async () => {
+      await auth.reloadCertificates();
+      listeners.certificates.reload();
+      return listeners.certificates.inUse;
+    },
     stop: async () => {
       await auth.module.stop();
       await listeners.stop(2_000);

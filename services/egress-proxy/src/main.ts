@@ -13,6 +13,7 @@ runProgram({
     const logger = createLogger({ service: "egress-proxy", level: config.log.level });
     const registry = createMetrics();
     const proxy = await startEgressProxy(config, { logger, registry, clock: Date.now });
-    return { checks: proxy.checks, stop: proxy.stop, logger, admin: { port: config.admin.port, registry } };
+    const { checks, certificates, stop } = proxy;
+    return { checks, stop, logger, admin: { port: config.admin.port, registry, certificates } };
   },
 });

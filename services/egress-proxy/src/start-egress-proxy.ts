@@ -1,6 +1,6 @@
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
-import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
+import { type CertificatesInUse, createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import { newDecisionId } from "./decision-id.ts";
@@ -10,6 +10,8 @@ import { type ProxyConfig, toLimits } from "./proxy-config.ts";
 /** A started egress proxy. */
 export interface RunningEgressProxy {
   readonly checks: Checks;
+  /** Reads every certificate again that follows its file, and answers which are in use. */
+  certificates(): Promise<CertificatesInUse>;
   stop(): Promise<void>;
 }
 
@@ -71,6 +73,10 @@ export async function startEgressProxy(
   await proxy.start();
   return {
     checks: proxy.checks,
+    certificates: async () => {
+      certificates.reload();
+      return certificates.inUse;
+    },
     stop: async () => {
       await proxy.stop();
       channels.auth.close();

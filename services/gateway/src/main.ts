@@ -10,6 +10,7 @@ runProgram({
     const logger = createLogger({ service: "gateway", level: config.log.level });
     const registry = createMetrics();
     const gateway = await startGateway(config, { logger, registry, clock: Date.now });
-    return { checks: gateway.checks, stop: gateway.stop, logger, admin: { port: config.admin.port, registry } };
+    const { checks, certificates, stop } = gateway;
+    return { checks, stop, logger, admin: { port: config.admin.port, registry, certificates } };
   },
 });

@@ -6,6 +6,7 @@ import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { CallMetrics, startWebFront } from "@sandgate/identity";
 import {
+  type CertificatesInUse,
   type Channel,
   createClient,
   createGrpcChannel,
@@ -24,6 +25,8 @@ import { relayService } from "./relay-service.ts";
 export interface RunningGateway {
   readonly checks: Checks;
   readonly addresses: { readonly web: readonly string[] };
+  /** Reads every certificate again that follows its file, and answers which are in use. */
+  certificates(): Promise<CertificatesInUse>;
   stop(): Promise<void>;
 }
 
@@ -80,6 +83,11 @@ export async function startGateway(
   return {
     checks,
     addresses: { web: web.addresses },
+    certificates: async () => {
+      certificates.reload();
+      web.certificates.reload();
+      return certificates.inUse;
+    },
     stop: async () => {
       await web.stop(2_000);
       for (const channel of Object.values(channels)) channel.close();

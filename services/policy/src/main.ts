@@ -10,6 +10,7 @@ runProgram({
     const logger = createLogger({ service: "policy", level: config.log.level });
     const registry = createMetrics();
     const policy = await startPolicy(config, { logger, registry, clock: Date.now });
-    return { checks: policy.checks, stop: policy.stop, logger, admin: { port: config.admin.port, registry } };
+    const { checks, certificates, stop } = policy;
+    return { checks, stop, logger, admin: { port: config.admin.port, registry, certificates } };
   },
 });

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { AuthService } from "@sandgate/api/auth";
 import { toConnectionSettings } from "@sandgate/config";
 import { createServiceListeners, openOidc, openTrust, type ServiceListeners } from "@sandgate/identity";
-import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
+import { type CertificatesInUse, createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
@@ -13,6 +13,8 @@ import type { policyConfig } from "./policy-config.ts";
 export interface RunningPolicy {
   readonly checks: Checks;
   readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>;
+  /** Reads every certificate again that follows its file, and answers which are in use. */
+  certificates(): Promise<CertificatesInUse>;
   stop(): Promise<void>;
 }
 
@@ -92,6 +94,11 @@ export async function startPolicy(
   return {
     checks: { ...policy.module.checks, trust: () => view.check(), ...oidc.providers.checks },
     addresses,
+    certificates: async () => {
+      certificates.reload();
+      listeners.certificates.reload();
+      return listeners.certificates.inUse;
+    },
     stop: async () => {
       await policy.module.stop();
       await listeners.stop(2_000);

@@ -10,6 +10,7 @@ runProgram({
     const logger = createLogger({ service: "sandbox", level: config.log.level });
     const registry = createMetrics();
     const sandbox = await startSandbox(config, { logger, registry, clock: Date.now });
-    return { checks: sandbox.checks, stop: sandbox.stop, logger, admin: { port: config.admin.port, registry } };
+    const { checks, certificates, stop } = sandbox;
+    return { checks, stop, logger, admin: { port: config.admin.port, registry, certificates } };
   },
 });

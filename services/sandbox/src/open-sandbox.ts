@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { AuthService } from "@sandgate/api/auth";
 import type { PolicyService } from "@sandgate/api/policy";
@@ -21,6 +20,8 @@ import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
 export interface OpenSandbox {
   readonly module: SandboxModule;
   readonly audit: AuditLog;
+  /** Gives every sandbox the authorities of service certificates as they are now. */
+  shareAuthorities(): Promise<void>;
   /** Ends what was opened here; sandboxes live on. The module must have been stopped. */
   close(): Promise<void>;
 }
@@ -48,7 +49,7 @@ export function createLocalDriver(options: {
     runtimeDirectory: dirname(options.controlDirectory),
     files: { node: local.node_file, supervisor: local.supervisor_file, terminal: local.terminal_file },
     settings: {
-      serviceCa: readFileSync(options.serviceCaFile, "utf8"),
+      serviceCaFile: options.serviceCaFile,
       authServerName: `auth.${trustDomain}`,
       policyServerName: `policy.${trustDomain}`,
       sandboxServerName: `sandbox.${trustDomain}`,
@@ -102,6 +103,7 @@ export async function openSandbox(options: {
   return {
     module,
     audit,
+    shareAuthorities: async () => driver.shareAuthorities?.(),
     close: async () => {
       await driver.close();
       await store.close();

@@ -3,8 +3,8 @@ import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { toConnectionSettings } from "@sandgate/config";
 import { createServiceListeners, openOidc, openTrust, type ServiceListeners } from "@sandgate/identity";
-import { createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
-import type { Checks, Logger } from "@sandgate/telemetry";
+import { type CertificatesInUse, createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
+import { background, type Checks, type Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
 import { createLocalDriver, openSandbox, type SandboxParts } from "./open-sandbox.ts";
@@ -14,6 +14,8 @@ import type { sandboxConfig } from "./sandbox-config.ts";
 export interface RunningSandbox {
   readonly checks: Checks;
   readonly addresses: Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>;
+  /** Reads every certificate again that follows its file, and answers which are in use. */
+  certificates(): Promise<CertificatesInUse>;
   stop(): Promise<void>;
 }
 
@@ -99,11 +101,20 @@ export async function startSandbox(
     onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
   });
   listening.resolve(listeners);
+  listeners.certificates.onChange(() =>
+    background(sandbox.shareAuthorities(), logger, "the authorities could not be given to the sandboxes"),
+  );
   await sandbox.module.start();
   const addresses = await listeners.start();
   return {
     checks: { ...sandbox.module.checks, trust: () => view.check(), ...oidc.providers.checks },
     addresses,
+    certificates: async () => {
+      certificates.reload();
+      listeners.certificates.reload();
+      await sandbox.shareAuthorities();
+      return listeners.certificates.inUse;
+    },
     stop: async () => {
       await sandbox.module.stop();
       await listeners.stop(2_000);

@@ -54,13 +54,14 @@ export async function startSupervisedSandbox(
     ...(enrolment === "SANDGATE_K8S_SA_TOKEN_FILE" && { environment: { [enrolment]: tokenFile } }),
     prepare: async (at) => {
       await plane.open(at("control"));
+      await writeFile(at("control/service-ca.pem"), plane.serviceCa);
       opened.resolve(await listenAsProxy(at("egress/egress.sock")));
       if (enrolment === "SANDGATE_K8S_SA_TOKEN_FILE") await writeFile(at("token/token"), plane.bootstrapToken);
       return {
         sandbox_id: sandboxId,
         incarnation: "1",
         name: "demo",
-        service_ca: plane.serviceCa,
+        service_ca_file: `${run}/control/service-ca.pem`,
         auth_server_name: plane.serverName,
         policy_server_name: plane.serverName,
         sandbox_server_name: plane.serverName,

@@ -4,8 +4,8 @@ export interface SupervisorConfig {
   readonly incarnation: bigint;
   /** The host name of its processes. */
   readonly name: string;
-  /** PEM: whom to trust as a service. */
-  readonly serviceCa: string;
+  /** The file, in PEM, of whom to trust as a service; the driver replaces it when that changes. */
+  readonly serviceCaFile: string;
   readonly authServerName: string;
   readonly policyServerName: string;
   readonly sandboxServerName: string;
@@ -58,7 +58,7 @@ export function parseSupervisorConfig(text: string): SupervisorConfig {
     sandboxId: text_("sandbox_id"),
     incarnation: BigInt(read("incarnation", isDigits, "0")),
     name: text_("name"),
-    serviceCa: text_("service_ca"),
+    serviceCaFile: text_("service_ca_file"),
     authServerName: text_("auth_server_name"),
     policyServerName: text_("policy_server_name"),
     sandboxServerName: text_("sandbox_server_name"),

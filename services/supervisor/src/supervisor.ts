@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
@@ -90,17 +91,18 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const slot = new CredentialSlot(createKeyPair());
   const authorization = (): Record<string, string> =>
     slot.session === undefined ? {} : { authorization: `Bearer ${slot.session.token}` };
+  const serviceCa = (): string => readFileSync(config.serviceCaFile, "utf8"); // at every dial: authorities are replaced
   const enrolmentChannel = createHttp2Channel({
     address: config.enrolAddress,
     serverName: config.authServerName,
-    tls: () => ({ ca: config.serviceCa }),
+    tls: () => ({ ca: serviceCa() }),
   });
   const mutual = (address: string, serverName: string) =>
     createHttp2Channel({
       address,
       serverName,
       tls: () => ({
-        ca: config.serviceCa,
+        ca: serviceCa(),
         key: slot.privateKey,
         ...(slot.session === undefined ? {} : { cert: slot.session.certificate }),
       }),

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Listener } from "@sandgate/api/options";
 import type { AuditRecord } from "@sandgate/audit";
@@ -92,6 +91,8 @@ export interface ServiceListeners {
   readonly inProcess: Pipeline;
   /** The pipeline of the edge, for a web front in the same process. */
   readonly web: Pipeline;
+  /** Certificate, key and authorities, which follow their files. */
+  readonly certificates: Pick<FileCertificateStore, "reload" | "inUse" | "onChange">;
   stop(graceMs: number): Promise<void>;
 }
 
@@ -100,11 +101,6 @@ export interface ServiceListeners {
  * has no access option, and when a file of `tls` cannot be read.
  */
 export function createServiceListeners(options: ServiceListenersOptions): ServiceListeners {
-  const authorities: CertificateAuthorities = {
-    service: readFileSync(options.tls.service_ca_file, "utf8"),
-    sandbox: readFileSync(options.tls.sandbox_ca_file, "utf8"),
-    operator: readFileSync(options.tls.operator_ca_file, "utf8"),
-  };
   const certificates = new FileCertificateStore(
     {
       caFiles: [options.tls.service_ca_file, options.tls.sandbox_ca_file, options.tls.operator_ca_file],
@@ -113,6 +109,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
     },
     { onFault: (fault) => options.onFault(fault, {}) },
   );
+  const authorities = followAuthorities(certificates);
   const metrics = new CallMetrics(options.metrics);
   const denials = createDenialRecorder({
     record: (record, { service }) => options.recordDenial(service, record),
@@ -190,6 +187,7 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
   };
 
   return {
+    certificates,
     inProcess: new Pipeline({ listener: Listener.MTLS, services: options.services, steps: [identify], observe }),
     web: new Pipeline({
       listener: Listener.EDGE,
@@ -248,5 +246,22 @@ export function createServiceListeners(options: ServiceListenersOptions): Servic
       certificates.close();
       await denials.stop();
     },
+  };
+}
+
+/** The authorities as the files have them now, in the order in which the store was given them. */
+function followAuthorities(certificates: FileCertificateStore): CertificateAuthorities {
+  const pemOf = (index: number): string => certificates.caPems[index] ?? "";
+  return {
+    get service() {
+      return pemOf(0);
+    },
+    get sandbox() {
+      return pemOf(1);
+    },
+    get operator() {
+      return pemOf(2);
+    },
+    onChange: (listener) => certificates.onChange(listener),
   };
 }

@@ -16,6 +16,8 @@ interface CertificateFiles {
 /** A started web front. */
 export interface WebFront {
   readonly addresses: readonly string[];
+  /** Certificate and key, which follow their files. */
+  readonly certificates: Pick<FileCertificateStore, "reload">;
   stop(graceMs: number): Promise<void>;
 }
 
@@ -56,7 +58,11 @@ export async function startWebFront(options: {
     return [`web.addresses.${index}: ${result.reason.message}`];
   });
   if (faults.length === 0)
-    return { addresses: results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])), stop };
+    return {
+      addresses: results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])),
+      certificates,
+      stop,
+    };
   await stop(0);
   throw new ListenersError(faults);
 }

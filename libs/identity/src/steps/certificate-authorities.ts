@@ -5,6 +5,8 @@ export interface CertificateAuthorities {
   readonly service: string;
   readonly sandbox: string;
   readonly operator: string;
+  /** Calls `listener` when one of them was replaced; undefined where they stay as they are. */
+  readonly onChange?: (listener: () => void) => void;
 }
 
 /** What kind of subject the certificate's issuer may vouch for; undefined when none of ours signed it. */

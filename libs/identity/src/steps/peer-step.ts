@@ -14,12 +14,18 @@ interface ConnectionFacts {
   readonly name: string;
   readonly spiffeId: string;
   readonly certificate: CertificateFacts;
+  readonly der: Uint8Array;
+  /** When its authority was retired; undefined while it is trusted. */
+  retiredAtMs?: number;
 }
+
+/** So long a connection that was told to end may bring calls that were under way to it. */
+const retirementGraceMs = 5_000;
 
 /**
  * Finds out which process opened the connection. It stands first, because nobody's credential means anything before it is
  * known who carries it. On every call, whatever the connection was when it was opened: the certificate has not expired and
- * is not revoked, and a sandbox's key is the one that its living incarnation enrolled with.
+ * is not revoked, its authority is not retired, and a sandbox's key is the one that its living incarnation enrolled with.
  */
 export function peerStep(deps: {
   readonly trust: TrustState;
@@ -29,22 +35,33 @@ export function peerStep(deps: {
   readonly authorities: CertificateAuthorities | undefined;
   readonly clock: () => number;
 }): Step {
-  const known = new WeakMap<Connection, ConnectionFacts>();
+  const known = new Map<Connection, ConnectionFacts>();
+  const { authorities } = deps;
+  authorities?.onChange?.(() => {
+    for (const [connection, facts] of known) {
+      if (issuerKind(facts.der, authorities) === facts.kind) continue;
+      facts.retiredAtMs ??= deps.clock();
+      connection.drain(); // the next one shows a certificate of the authority that followed, or is refused
+    }
+  });
 
   const factsOf = (connection: Connection, der: Uint8Array): ConnectionFacts => {
     const kept = known.get(connection);
     if (kept !== undefined) return kept;
     const certificate = readCertificate(der);
     const id = certificate.spiffeId === undefined ? undefined : parseSpiffeId(certificate.spiffeId);
-    const kind = deps.authorities === undefined ? undefined : issuerKind(der, deps.authorities);
+    const kind = authorities === undefined ? undefined : issuerKind(der, authorities);
     // A certificate is worth what its issuer may vouch for: the sandbox CA cannot make a service.
     if (id === undefined || kind === undefined || id.kind !== kind || id.trustDomain !== deps.trustDomain)
       throw new ServiceError("CREDENTIAL_REJECTED", "the certificate is not one of this trust domain");
-    const facts = { kind, name: id.name, spiffeId: formatSpiffeId(id), certificate };
+    const facts: ConnectionFacts = { kind, name: id.name, spiffeId: formatSpiffeId(id), certificate, der };
     known.set(connection, facts);
     const lifeMs = certificate.notAfter - deps.clock();
     const timer = setTimeout(() => connection.drain(), Math.min(Math.max(lifeMs, 0), 2 ** 31 - 1)).unref();
-    connection.onClose(() => clearTimeout(timer));
+    connection.onClose(() => {
+      clearTimeout(timer);
+      known.delete(connection);
+    });
     return facts;
   };
 
@@ -95,6 +112,8 @@ export function peerStep(deps: {
     const facts = factsOf(connection, der);
     if (facts.certificate.notAfter <= deps.clock())
       throw new ServiceError("CREDENTIAL_EXPIRED", "the certificate of this connection has expired");
+    if (facts.retiredAtMs !== undefined && deps.clock() - facts.retiredAtMs > retirementGraceMs)
+      throw new ServiceError("CREDENTIAL_REJECTED", "the authority of this connection's certificate is retired");
     if (deps.trust.isCertificateRevoked(facts.certificate.sha256))
       throw new ServiceError("CREDENTIAL_REVOKED", "the certificate of this connection is revoked");
     return facts;

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { experimental } from "@grpc/grpc-js";
 
@@ -78,17 +78,25 @@ export interface CertificateFiles {
   readonly keyFile?: string;
 }
 
+/** What a program shows and whom it trusts: SHA-256 of certificates, hexadecimal. */
+export interface CertificatesInUse {
+  /** Undefined where it shows none. */
+  readonly certificate: string | undefined;
+  readonly authorities: readonly string[];
+}
+
 /** A store that follows files: they are read now, throwing if one cannot be read, and looked at again every `refreshMs`. */
 export class FileCertificateStore extends CertificateStore {
   readonly #files: CertificateFiles;
   readonly #timer: NodeJS.Timeout;
-  #digest: string;
+  readonly #changeListeners = new Set<() => void>();
+  #contents: FileContents;
 
   constructor(files: CertificateFiles, options: { refreshMs?: number; onFault?: (fault: unknown) => void } = {}) {
-    const material = readMaterial(files);
-    super(material);
+    const contents = readContents(files);
+    super(toMaterial(contents));
     this.#files = files;
-    this.#digest = digest(material);
+    this.#contents = contents;
     this.#timer = setInterval(() => {
       try {
         this.reload();
@@ -98,13 +106,30 @@ export class FileCertificateStore extends CertificateStore {
     }, options.refreshMs ?? 10_000).unref();
   }
 
-  /** Reads the files again; throws, and changes nothing, when one cannot be read. */
+  /** What each CA file holds. */
+  get caPems(): readonly string[] {
+    return this.#contents.caPems;
+  }
+
+  /** What new connections are made with at this moment. */
+  get inUse(): CertificatesInUse {
+    const { certificate, caPems } = this.#contents;
+    return { certificate: certificate && fingerprintsOf(certificate)[0], authorities: caPems.flatMap(fingerprintsOf) };
+  }
+
+  /** Calls `listener` after every change of the files that was taken over. */
+  onChange(listener: () => void): void {
+    this.#changeListeners.add(listener);
+  }
+
+  /** Reads the files again; throws, and changes nothing, when one cannot be read or a key is not its certificate's. */
   reload(): void {
-    const material = readMaterial(this.#files);
-    const now = digest(material);
-    if (now === this.#digest) return;
-    this.#digest = now;
-    this.update(material);
+    const contents = readContents(this.#files);
+    if (JSON.stringify(contents) === JSON.stringify(this.#contents)) return;
+    requirePair(contents);
+    this.#contents = contents;
+    this.update(toMaterial(contents));
+    for (const listener of this.#changeListeners) listener();
   }
 
   close(): void {
@@ -112,14 +137,32 @@ export class FileCertificateStore extends CertificateStore {
   }
 }
 
-function readMaterial(files: CertificateFiles): CertificateMaterial {
+interface FileContents {
+  readonly caPems: readonly string[];
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
+function readContents(files: CertificateFiles): FileContents {
   return {
-    ca: files.caFiles.map((file) => readFileSync(file, "utf8")).join("\n"),
+    caPems: files.caFiles.map((file) => readFileSync(file, "utf8")),
     ...(files.certificateFile !== undefined && { certificate: readFileSync(files.certificateFile, "utf8") }),
     ...(files.keyFile !== undefined && { key: readFileSync(files.keyFile, "utf8") }),
   };
 }
 
-function digest(material: CertificateMaterial): string {
-  return createHash("sha256").update(JSON.stringify(material)).digest("hex");
+function toMaterial({ caPems, ...identity }: FileContents): CertificateMaterial {
+  return { ca: caPems.join("\n"), ...identity };
+}
+
+/** Two files are not replaced in one moment: between them every handshake would fail. */
+function requirePair({ certificate, key }: FileContents): void {
+  if (certificate === undefined || key === undefined) return;
+  if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key)))
+    throw new Error("the key is not that of the certificate");
+}
+
+function fingerprintsOf(pem: string): readonly string[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? [];
+  return blocks.map((block) => createHash("sha256").update(new X509Certificate(block).raw).digest("hex"));
 }

@@ -9,6 +9,8 @@ const RELOAD_MS = 60_000;
 export interface JwksServer {
   /** host:port, with the port that it was given. */
   readonly address: string;
+  /** Reads certificate and key again. */
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -50,11 +52,11 @@ export async function startJwksServer(options: {
     );
     server.listen({ host: host.replace(/^\[|\]$/g, ""), port: Number(options.address.slice(separator + 1)) }, resolve);
   });
-  const timer = setInterval(() => {
-    material().then((renewed) => server.setSecureContext({ ...renewed, minVersion: "TLSv1.2" }), options.onFault);
-  }, RELOAD_MS).unref();
+  const reload = async (): Promise<void> => server.setSecureContext({ ...(await material()), minVersion: "TLSv1.2" });
+  const timer = setInterval(() => void reload().catch(options.onFault), RELOAD_MS).unref();
   const bound = server.address();
   return {
+    reload,
     address: `${host}:${typeof bound === "object" && bound !== null ? bound.port : 0}`,
     stop: () =>
       new Promise((resolve) => {

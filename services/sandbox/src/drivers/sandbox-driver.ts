@@ -92,6 +92,11 @@ export interface SandboxDriver {
   destroy(sandboxId: string): Promise<void>;
   /** Everything of this driver that exists on the machine, by directories and process labels, for a sweep of orphans. */
   list(): Promise<readonly DriverSandbox[]>;
+  /**
+   * Gives every sandbox the authorities of service certificates as they are now: they were replaced. A sandbox that is made later has
+   * them from its beginning. Undefined where sandboxes learn them in another way.
+   */
+  shareAuthorities?(): Promise<void>;
   /** Calls `listener` when a supervisor ends that nobody stopped; also for sandboxes that an earlier run started. Returns the way to end that. */
   onExit(listener: (exit: DriverExit) => void): () => void;
   /** Stops watching. Sandboxes live on. */

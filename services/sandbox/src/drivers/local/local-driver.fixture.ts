@@ -1,7 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { chmod, chown, copyFile, link, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, chown, copyFile, link, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -59,7 +59,8 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
   const [stateDirectory, runtimeDirectory] = [join(directory, "s"), join(directory, "r")];
   if (account.uid !== undefined) await chown(directory, account.uid, account.uid);
 
-  let serviceCa = "none";
+  const serviceCaFile = join(directory, "service-ca.pem");
+  await writeFile(serviceCaFile, "none");
   let serverName = "none";
   let running = startHost({ node, host, account });
   const open = (): Promise<unknown> =>
@@ -69,7 +70,7 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
       files,
       adoptedCheckMs: 20,
       settings: {
-        serviceCa,
+        serviceCaFile,
         authServerName: serverName,
         sandboxServerName: serverName,
         policyServerName: serverName,
@@ -89,7 +90,8 @@ export async function startLocalDriver(account: DriverAccount): Promise<LocalDri
       return running.driver;
     },
     trust: async (plane: FakeControlPlane) => {
-      ({ serviceCa, serverName } = plane);
+      ({ serverName } = plane);
+      await writeFile(serviceCaFile, plane.serviceCa);
       await open();
     },
     crash: async (meanwhile) => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, open, readFile, rm, stat, unlink } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join, resolve } from "node:path";
@@ -26,7 +26,7 @@ import {
 import { inside, outerCommand, type SupervisorFiles, startedDescriptor } from "./outer-sandbox.ts";
 import { replaceFile, SandboxDirectories, type SandboxOwner, type SandboxPaths } from "./sandbox-directories.ts";
 import { type BorderProcess, findBorderProcesses, findSupervisor, isAlive, processLabel } from "./sandbox-processes.ts";
-import { type SupervisorSettings, supervisorConfig } from "./supervisor-config.ts";
+import { type SupervisorSettings, serviceCaName, supervisorConfig } from "./supervisor-config.ts";
 import { stageEtc, stageSupervisorFiles } from "./supervisor-files.ts";
 
 /** What a local driver needs. */
@@ -115,7 +115,7 @@ export class LocalDriver implements SandboxDriver {
 
   prepare(sandboxId: string): Promise<SandboxEndpoints> {
     return this.#inTurn(sandboxId, async () => {
-      const { paths, owner } = await this.#directories.prepare(sandboxId);
+      const { paths, owner } = await this.#prepare(sandboxId);
       const endpoints = { controlDirectory: paths.control, egressDirectory: paths.egress };
       return owner === undefined ? endpoints : { ...endpoints, owner };
     });
@@ -129,7 +129,7 @@ export class LocalDriver implements SandboxDriver {
       const { refusal } = await this.isolation();
       if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
       if (waiting === undefined || incarnation !== spareIncarnation) await this.#end(sandboxId);
-      const { paths, owner } = await this.#directories.prepare(sandboxId);
+      const { paths, owner } = await this.#prepare(sandboxId);
       await this.#writeConfig(start, paths, owner);
       await this.#directories.writeForSupervisor(join(paths.bootstrap, "token"), start.bootstrapToken, owner);
       this.#expected.delete(sandboxId);
@@ -181,6 +181,17 @@ export class LocalDriver implements SandboxDriver {
     );
   }
 
+  async shareAuthorities(): Promise<void> {
+    await Promise.all(
+      [...(await this.#directories.list())].map((sandboxId) =>
+        this.#inTurn(sandboxId, async () => {
+          const { control } = this.#directories.pathsOf(sandboxId);
+          if (existsSync(control)) await this.#giveAuthorities(control);
+        }),
+      ),
+    );
+  }
+
   onExit(listener: (exit: DriverExit) => void): () => void {
     this.#listeners.add(listener);
     this.#adopt();
@@ -198,6 +209,18 @@ export class LocalDriver implements SandboxDriver {
     this.#newSandboxId = undefined;
     await Promise.allSettled(this.#queues.values());
     if (this.#spare !== undefined) await this.destroy(this.#spare.sandboxId);
+  }
+
+  async #prepare(sandboxId: string): Promise<{ paths: SandboxPaths; owner: SandboxOwner | undefined }> {
+    const prepared = await this.#directories.prepare(sandboxId);
+    await this.#giveAuthorities(prepared.paths.control);
+    return prepared;
+  }
+
+  /** Copies whom to trust as a service into a control directory, which a sandbox's processes can read and not write. */
+  async #giveAuthorities(control: string): Promise<void> {
+    const pem = await readFile(this.#options.settings.serviceCaFile, "utf8");
+    await replaceFile(join(control, serviceCaName), pem, 0o644);
   }
 
   /** Whether this incarnation, or a later one, runs. A supervisor that waits has no record of a start. */
@@ -222,7 +245,7 @@ export class LocalDriver implements SandboxDriver {
       await this.#inTurn(sandboxId, async () => {
         const { refusal } = await this.isolation();
         if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
-        const { paths, owner } = await this.#directories.prepare(sandboxId);
+        const { paths, owner } = await this.#prepare(sandboxId);
         const incarnation = spareIncarnation;
         await this.#writeConfig(
           { sandboxId, incarnation, name: sandboxId, spec: create(SandboxSpecSchema) },

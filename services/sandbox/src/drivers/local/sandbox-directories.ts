@@ -181,8 +181,9 @@ function isSandboxId(text: string): boolean {
 }
 
 /** Replaces a small file at once. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
+export async function replaceFile(path: string, text: string, mode = 0o600): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode });
+  await chmod(`${path}.new`, mode); // whatever the umask says
   await rename(`${path}.new`, path);
 }
 

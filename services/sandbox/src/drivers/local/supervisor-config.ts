@@ -3,8 +3,8 @@ import { inside } from "./outer-sandbox.ts";
 
 /** What is the same for all sandboxes of a driver. */
 export interface SupervisorSettings {
-  /** PEM: the CA of service certificates. */
-  readonly serviceCa: string;
+  /** PEM: the authorities of service certificates, on this machine. Sandboxes have copies that follow it. */
+  readonly serviceCaFile: string;
   readonly authServerName: string;
   readonly policyServerName: string;
   readonly sandboxServerName: string;
@@ -16,6 +16,9 @@ export interface SupervisorSettings {
     readonly sandbox: string;
   };
 }
+
+/** The copy's name in a sandbox's control directory. */
+export const serviceCaName = "service-ca.pem";
 
 /** Beside the limit for the workload: the supervisor's threads and the sandbox programs are counted with it. */
 const reservedProcesses = 48;
@@ -36,7 +39,7 @@ export function supervisorConfig(options: {
     sandbox_id: start.sandboxId,
     incarnation: String(start.incarnation),
     name: start.name,
-    service_ca: settings.serviceCa,
+    service_ca_file: `${inside.control}/${serviceCaName}`,
     auth_server_name: settings.authServerName,
     policy_server_name: settings.policyServerName,
     sandbox_server_name: settings.sandboxServerName,
