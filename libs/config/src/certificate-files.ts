@@ -19,14 +19,14 @@ export function privateKeyFilePath() {
 }
 
 /**
- * The check of a section with `certificate_file` and `key_file`: the key must be that of the certificate. It also looks at
- * sections that have other faults, and is silent where one of the two files has a fault of its own.
+ * The check of a section with `certificate_file` and `key_file`: the key must be that of the certificate, or that of one of a bundle of
+ * authorities. It also looks at sections that have other faults, and is silent where one of the two files has a fault of its own.
  */
-export function matchingKey() {
+export function matchingKey(options: { readonly ofBundle: boolean } = { ofBundle: false }) {
   return z.superRefine<unknown>(
     (section, context) => {
       const pair = certificatePair.safeParse(section);
-      if (pair.success && !isMatching(pair.data))
+      if (pair.success && !isMatching(pair.data, options))
         context.addIssue({ code: "custom", path: ["key_file"], message: "is not the key of certificate_file" });
     },
     { when: () => true },
@@ -42,9 +42,10 @@ function checkedPath(findFault: (path: string) => string | undefined) {
   });
 }
 
-function isMatching(pair: z.output<typeof certificatePair>): boolean {
-  const [leaf] = readCertificates(pair.certificate_file);
-  return leaf?.checkPrivateKey(createPrivateKey(readFileSync(pair.key_file))) === true;
+function isMatching(pair: z.output<typeof certificatePair>, { ofBundle }: { readonly ofBundle: boolean }): boolean {
+  const certificates = readCertificates(pair.certificate_file);
+  const key = createPrivateKey(readFileSync(pair.key_file));
+  return (ofBundle ? certificates : certificates.slice(0, 1)).some((one) => one.checkPrivateKey(key));
 }
 
 function findCertificateFault(path: string, { authority }: { readonly authority: boolean }): string | undefined {

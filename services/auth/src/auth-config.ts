@@ -54,10 +54,12 @@ export const authSettings = {
     .describe("how the keys change that tokens are signed with"),
   sandbox_ca: z
     .strictObject({
-      certificate_file: authorityFilePath().describe("authority that sandbox certificates are issued from, PEM"),
+      certificate_file: authorityFilePath().describe(
+        "authority that sandbox certificates are issued from, PEM; of a bundle, the one with the key; read again when it changes",
+      ),
       key_file: privateKeyFilePath().describe("private key of the authority, PEM; closed to other users"),
     })
-    .check(matchingKey())
+    .check(matchingKey({ ofBundle: true }))
     .describe("the authority of sandbox certificates; Auth alone has its key"),
   lives: z
     .strictObject({

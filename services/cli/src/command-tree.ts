@@ -18,6 +18,7 @@ import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
 import type { CreateOrganizationOptions } from "./commands/organization-create.ts";
+import type { RotateAuthorityOptions } from "./commands/pki-rotate.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
 import type { SetPolicyOptions } from "./commands/policy-set.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
@@ -35,6 +36,9 @@ import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
 import { parseDuration } from "./quantities.ts";
 import { type RoleName, roleNames } from "./role-name.ts";
+
+type AuthorityKind = (typeof authorityKinds)[number];
+const authorityKinds = ["service", "sandbox", "operator"] as const;
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -406,6 +410,21 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], RevokeKeyOptions>(runner, async (context, [kid], options) =>
         (await import("./commands/keys-revoke.ts")).revokeKey(context, kid, options),
+      ),
+    );
+
+  const pki = program.command("pki").description("Certificates of the suite on this machine.").helpCommand(false);
+  command(pki, "rotate")
+    .summary("replace an authority while the suite runs; no valid certificate is refused")
+    .description(
+      "Publishes the next authority to every program, has it issue, and, once what the one before issued has run out, retires that. Run it again to go on; it also goes on where it was interrupted.",
+    )
+    .addArgument(new Argument("<authority>", "whose certificates it vouches for").choices(authorityKinds))
+    .option("--step", "stop after each step, to give the next authority to who is elsewhere")
+    .option("--now", "retire the one before at once: others may know its key")
+    .action(
+      action<[AuthorityKind], RotateAuthorityOptions>(runner, async (context, [kind], options) =>
+        (await import("./commands/pki-rotate.ts")).rotate(context, kind, options),
       ),
     );
 

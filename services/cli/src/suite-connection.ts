@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
+import { splitAuthorityBundle } from "@sandgate/pki";
 import { type Channel, type Client, createClient, createHttp2Channel } from "@sandgate/rpc";
 import type { ClientFile, ServiceName } from "./client-file.ts";
 import { CommandFailure } from "./command-failure.ts";
@@ -17,14 +18,18 @@ export class SuiteConnection {
   readonly file: ClientFile;
   /** This user's login to the suite. */
   readonly logins: LoginFile;
+  /** The authorities of service certificates: while one is replaced, several. */
   readonly #ca: string;
+  /** The one that issues. */
+  readonly #authority: string;
   readonly #channels = new Map<string, Channel>();
   #way: ((name: ServiceName) => Channel) | undefined;
 
   constructor(file: ClientFile) {
     this.file = file;
     this.#ca = "pem" in file.serviceCa ? file.serviceCa.pem : readCredential(file.serviceCa.file);
-    const suiteKey = suiteKeyOf({ trustDomain: file.trustDomain, serviceCa: this.#ca });
+    this.#authority = splitAuthorityBundle(this.#ca)[0] ?? "";
+    const suiteKey = suiteKeyOf({ trustDomain: file.trustDomain, authority: this.#authority });
     this.logins = new LoginFile({ path: file.loginFile, suiteKey });
   }
 
@@ -78,7 +83,7 @@ export class SuiteConnection {
   }
 
   #edge(name: ServiceName): Channel {
-    return this.#channel(name, this.file.edgeAddresses[name], { ca: this.#ca });
+    return this.#channel(name, this.file.edgeAddresses[name], { ca: this.#authority }); // it carries the login's credentials
   }
 
   #channel(name: ServiceName, address: string, tls: { ca: string; cert?: string; key?: string }): Channel {

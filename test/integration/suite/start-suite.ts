@@ -1,7 +1,14 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createDevelopmentPki, type DevelopmentPki } from "@sandgate/pki/authority";
+import {
+  createDevelopmentPki,
+  type DevelopmentPki,
+  type DevelopmentPkiOptions,
+  type DevelopmentService,
+} from "@sandgate/pki/authority";
+import type { CertificatesInUse } from "@sandgate/rpc";
 import { type Checks, createLogger, createMetrics } from "@sandgate/telemetry";
 import { createThrowAwayDatabase } from "@sandgate/testing";
 import { allInOneConfig } from "../../../services/all-in-one/src/all-in-one-config.ts";
@@ -44,7 +51,11 @@ export type ServiceName = "auth" | "sandbox" | "policy";
 export interface TestSuite {
   readonly topology: Topology;
   readonly pki: DevelopmentPki;
-  /** PEM of the authority of service certificates. */
+  /** What the PKI was made from. */
+  readonly pkiOptions: DevelopmentPkiOptions;
+  /** Has each program, by its certificate's name, read its certificates again, and says which it uses. */
+  readonly certificates: ReadonlyMap<DevelopmentService, () => Promise<CertificatesInUse>>;
+  /** PEM of the authorities of service certificates, as they are now. */
   readonly serviceCa: string;
   /** What Auth signs tokens with. */
   readonly signingKeys: SigningKeyRing;
@@ -84,11 +95,8 @@ export async function startSuite(
   } = {},
 ): Promise<TestSuite> {
   const directory = await mkdtemp(join(tmpdir(), "sg-"));
-  const pki = await createDevelopmentPki({
-    directory: join(directory, "pki"),
-    trustDomain,
-    operatorUserId: users.operator,
-  });
+  const pkiOptions = { directory: join(directory, "pki"), trustDomain, operatorUserId: users.operator };
+  const pki = await createDevelopmentPki(pkiOptions);
   const database = await createThrowAwayDatabase({ services: ["auth", "sandbox", "policy"] });
   const control = join(directory, "r", "control");
   const driver = new RecordingDriver({ controlRoot: control });
@@ -156,6 +164,7 @@ export async function startSuite(
 
   const running: { stop(): Promise<void> }[] = [];
   const checks = new Map<string, Checks>();
+  const certificates = new Map<DevelopmentService, () => Promise<CertificatesInUse>>();
   let jwksAddress: string | undefined;
   let web: TestSuite["web"] | undefined;
   const addresses = new Map<string, Readonly<Record<"edge" | "mtls" | "gateway", readonly string[]>>>();
@@ -171,6 +180,7 @@ export async function startSuite(
     const suite = await startAllInOne(config, { ...deps(), parts });
     running.push(suite);
     checks.set("all-in-one", suite.checks);
+    certificates.set("all-in-one", suite.certificates);
     jwksAddress = suite.addresses.jwks;
     web = { address: suite.addresses.web[0] ?? "", serverName: `all-in-one.${trustDomain}` };
     for (const service of ["auth", "sandbox", "policy"]) addresses.set(service, suite.addresses);
@@ -198,6 +208,8 @@ export async function startSuite(
       { ...deps(), parts },
     );
     running.unshift(sandbox);
+    certificates.set("auth", auth.certificates).set("policy", policy.certificates);
+    certificates.set("sandbox", sandbox.certificates);
     checks.set("auth", auth.checks).set("policy", policy.checks).set("sandbox", sandbox.checks);
     addresses.set("auth", auth.addresses).set("policy", policy.addresses).set("sandbox", sandbox.addresses);
     const to = (service: { readonly addresses: { readonly gateway: readonly string[] } }) => ({
@@ -212,6 +224,7 @@ export async function startSuite(
       deps(),
     );
     running.unshift(gateway);
+    certificates.set("gateway", gateway.certificates);
     web = { address: gateway.addresses.web[0] ?? "", serverName: `gateway.${trustDomain}` };
   }
 
@@ -229,9 +242,13 @@ export async function startSuite(
   return {
     topology,
     pki,
+    pkiOptions,
+    certificates,
     jwksAddress,
     web,
-    serviceCa: await readFile(pki.serviceAuthority.certificateFile, "utf8"),
+    get serviceCa() {
+      return readFileSync(pki.serviceAuthority.certificateFile, "utf8");
+    },
     signingKeys,
     driver,
     checks,

@@ -12,9 +12,12 @@ interface Document {
   readonly logins: Readonly<Record<string, StoredLogin>>;
 }
 
-/** What a suite is told by among others: nobody else has its authority's certificate. */
-export function suiteKeyOf(suite: { readonly trustDomain: string; readonly serviceCa: string }): string {
-  return `${suite.trustDomain} ${createHash("sha256").update(suite.serviceCa).digest("hex").slice(0, 32)}`;
+/**
+ * What a suite is told by among others: nobody else has its authority's certificate. Its credentials may go only to a server that this
+ * very authority vouches for: a file that names another one beside it must not get them.
+ */
+export function suiteKeyOf(suite: { readonly trustDomain: string; readonly authority: string }): string {
+  return `${suite.trustDomain} ${createHash("sha256").update(suite.authority).digest("hex").slice(0, 32)}`;
 }
 
 /**

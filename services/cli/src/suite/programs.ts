@@ -6,7 +6,10 @@ import { exitCodes } from "../exit-codes.ts";
 import { makeDirectory } from "./whole-file.ts";
 
 /** The programs that `up` starts. */
-export type ProgramName = "all-in-one" | "auth" | "sandbox" | "policy" | "egress-proxy" | "gateway";
+export const programNames = ["all-in-one", "auth", "sandbox", "policy", "egress-proxy", "gateway"] as const;
+
+/** One of them. */
+export type ProgramName = (typeof programNames)[number];
 
 /** The words by which a program's process is known again, whatever became of its record. */
 export function processMark(configFile: string): readonly string[] {

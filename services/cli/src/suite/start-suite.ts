@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { createDevelopmentPki } from "@sandgate/pki/authority";
 import { type ClientFile, formatClientFile, type ServiceName } from "../client-file.ts";
 import { CommandFailure } from "../command-failure.ts";
 import { exitCodes } from "../exit-codes.ts";
@@ -24,7 +23,8 @@ import {
   writeSuiteFile,
 } from "./suite-file.ts";
 import { withSuiteLock } from "./suite-lock.ts";
-import { makeDirectory, type Owner, writeWhole } from "./whole-file.ts";
+import { completeSuitePki, programUsers } from "./suite-pki.ts";
+import { makeDirectory, writeWhole } from "./whole-file.ts";
 
 /** How a suite is to be started. */
 export interface StartOptions {
@@ -64,11 +64,6 @@ export interface StartedSuite {
 }
 
 const services: readonly ServiceName[] = ["auth", "sandbox", "policy"];
-/** As root, the programs that parse hostile bytes run as users of their own. */
-const users: Readonly<Partial<Record<ProgramName, Owner>>> = {
-  "egress-proxy": { uid: 65_530, gid: 65_530 },
-  gateway: { uid: 65_529, gid: 65_529 },
-};
 
 /**
  * Starts what of the suite is not running, and waits until all of it is ready. Whatever an earlier start or a crash left is
@@ -93,8 +88,10 @@ export async function startSuite(options: StartOptions): Promise<StartedSuite> {
     writeSuiteFile(directories.suiteFile, suite);
 
     const client = clientFileOf(directories, suite);
-    if (await isComplete(suite, programs, running, existsSync(directories.clientFile)))
+    if (await isComplete(suite, programs, running, existsSync(directories.clientFile))) {
+      await completeSuitePki({ directories, suite, userId: options.userId }); // a suite may run for longer than its certificates live
       return { alreadyRunning: true, topology, client, processes: running, launched: [] };
+    }
     return startMissing({ options, suite, programs, running, client });
   });
 }
@@ -134,12 +131,7 @@ async function startMissing(context: {
     databaseStarted.catch(() => {}); // awaited below, with the programs that need it
     const pki = await timed(
       "certificates",
-      createDevelopmentPki({
-        directory: directories.pki,
-        trustDomain: suite.trustDomain,
-        operatorUserId: suite.operatorUserId,
-        ...(root ? { owners: users } : {}),
-      }),
+      completeSuitePki({ directories, suite, userId: options.userId }),
     );
     options.signal.throwIfAborted();
 
@@ -153,14 +145,14 @@ async function startMissing(context: {
       node,
       supervisor: locateProgram("supervisor"),
       terminal: locateProgram("terminal"),
-      proxyUser: root ? users["egress-proxy"] : undefined,
+      proxyUser: root ? programUsers["egress-proxy"] : undefined,
       allowedOrigins: options.allowedOrigins,
       developmentOrigins: options.developmentOrigins,
     });
     const launched = programs
       .filter((name) => !context.running.some((process) => process.name === name))
       .map((name): Launched => {
-        const user = root ? users[name] : undefined;
+        const user = root ? programUsers[name] : undefined;
         const configFile = configFileOf(directories, name);
         writeWhole(configFile, `${JSON.stringify(configs[name], null, 2)}\n`, 0o600, user);
         const bundle = locateProgram(name);
