@@ -42,8 +42,9 @@ describe.each(topologies)("the authorities, replaced one after the other, %s", (
     return channel;
   };
   /** The programs, and this test as a client of theirs. */
-  const verifiers = (): readonly Verifier[] => [
-    ...[...suite.certificates].map(([name, certificates]) => ({
+  const verifiers = (kind: AuthorityKind): readonly Verifier[] => [
+    // nobody shows the gateway the certificate of a sandbox or an operator
+    ...[...suite.certificates].filter(([name]) => kind === "service" || name !== "gateway").map(([name, certificates]) => ({
       name,
       certificates,
       ownCertificate: async () => sha256Of(suite.pki.services[name].certificateFile),
@@ -72,7 +73,7 @@ describe.each(topologies)("the authorities, replaced one after the other, %s", (
       retireNow: over.retireNow === true,
       oneStep: over.oneStep === true,
       untilAll: async (holds) => {
-        for (const verifier of verifiers()) expect(await holds(verifier), verifier.name).toBe(true);
+        for (const verifier of verifiers(kind)) expect(await holds(verifier), verifier.name).toBe(true);
       },
       clock: Date.now,
     });

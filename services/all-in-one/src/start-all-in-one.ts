@@ -57,6 +57,7 @@ export async function startAllInOne(
 
   const auth = await openAuth({
     settings: config,
+    operatorAuthorityFile: config.tls.operator_ca_file,
     connection,
     trustDomain,
     sockets,

@@ -42,6 +42,7 @@ export interface AuthBench {
   readonly audit: AuditLog;
   readonly keys: SigningKeyRing;
   readonly authority: CertificateAuthority;
+  readonly operatorAuthority: CertificateAuthority;
   /** Ids of the sandboxes whose sockets are open, in the order of opening. */
   readonly sockets: string[];
   /** Milliseconds since the epoch, as the service sees it. */
@@ -73,6 +74,9 @@ export async function startAuthBench(
   const authority = await loadCertificateAuthority(
     await createCertificateAuthority({ commonName: "sandboxes", notAfter: start + 365 * 86_400_000, now: start }),
   );
+  const operatorAuthority = await loadCertificateAuthority(
+    await createCertificateAuthority({ commonName: "operators", notAfter: start + 365 * 86_400_000, now: start }),
+  );
   const clock = { now: start };
   const oidcTokens = new Map<string, OidcClaims>();
   const replicas: (() => Promise<void>)[] = [];
@@ -95,6 +99,7 @@ export async function startAuthBench(
       audit,
       keys,
       sandboxAuthority: authority,
+      operatorAuthorities: () => operatorAuthority.certificatePem,
       trustDomain,
       lives: { sessionMs: 900_000, certificateMs: 3_600_000, workloadMs: 300_000 },
       containerTokens: {
@@ -134,6 +139,7 @@ export async function startAuthBench(
       audit,
       keys,
       authority,
+      operatorAuthority,
       sockets,
       clock,
       as,

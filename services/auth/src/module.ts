@@ -29,15 +29,19 @@ import { issueEgressToken } from "./handlers/issue-egress-token.ts";
 import { issueSandboxToken } from "./handlers/issue-sandbox-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
 import { listLoginProviders } from "./handlers/list-login-providers.ts";
+import { listOperatorCertificates } from "./handlers/list-operator-certificates.ts";
 import { listSandboxSessions } from "./handlers/list-sandbox-sessions.ts";
 import { listSigningKeys } from "./handlers/list-signing-keys.ts";
 import { refreshSandboxToken } from "./handlers/refresh-sandbox-token.ts";
 import { registerOidcUser } from "./handlers/register-oidc-user.ts";
+import { registerOperatorCertificate } from "./handlers/register-operator-certificate.ts";
 import { registerSandbox } from "./handlers/register-sandbox.ts";
 import { rejoinSandbox } from "./handlers/rejoin-sandbox.ts";
+import { resealSigningKeys } from "./handlers/reseal-signing-keys.ts";
 import { resolveSandbox } from "./handlers/resolve-sandbox.ts";
 import { resolveUser } from "./handlers/resolve-user.ts";
 import { retireSandbox } from "./handlers/retire-sandbox.ts";
+import { revokeOperatorCertificates } from "./handlers/revoke-operator-certificates.ts";
 import { revokeSandbox } from "./handlers/revoke-sandbox.ts";
 import { revokeSandboxSessions } from "./handlers/revoke-sandbox-sessions.ts";
 import { revokeSigningKey } from "./handlers/revoke-signing-key.ts";
@@ -49,6 +53,7 @@ import type { PodIdentities } from "./kubernetes/pod-identities.ts";
 import type { AuthStore } from "./store/auth-store.ts";
 import { PostgresAuthStore } from "./store/postgres-auth-store.ts";
 import { PostgresOidcUserStore } from "./store/postgres-oidc-user-store.ts";
+import { PostgresOperatorCertificateStore } from "./store/postgres-operator-certificate-store.ts";
 import { PostgresSandboxSessionStore } from "./store/postgres-sandbox-session-store.ts";
 import type { SandboxSessionStore } from "./store/sandbox-session-store.ts";
 import { createOwnRegisterClient } from "./trust/own-register.ts";
@@ -67,6 +72,8 @@ export interface AuthModuleDeps {
   readonly audit: AuditLog;
   readonly keys: SigningKeyRing;
   readonly sandboxAuthority: CertificateAuthority;
+  /** The authorities of operator certificates at this moment, PEM. */
+  readonly operatorAuthorities: () => string;
   readonly trustDomain: string;
   readonly lives: CredentialLives & { readonly workloadMs: number };
   readonly containerTokens: ContainerTokenRules;
@@ -132,6 +139,8 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
   });
   const users = createUserHandlers({ ...deps, feed, recordDenial });
   const spiffeId = `spiffe://${trustDomain}/service/auth`;
+  const certificates = new PostgresOperatorCertificateStore({ pool, audit });
+  const operatorAuthority = { bundle: deps.operatorAuthorities, trustDomain };
   const enterOidcUser = createOidcUserEntry({
     oidc: deps.oidc,
     store: new PostgresOidcUserStore({ pool, audit }),
@@ -184,6 +193,10 @@ export function createAuthModule(deps: AuthModuleDeps): AuthModule {
     listSigningKeys: listSigningKeys({ keys, clock }),
     rotateSigningKeys: rotateSigningKeys({ keys, feed, clock }),
     revokeSigningKey: revokeSigningKey({ keys, feed, clock }),
+    resealSigningKeys: resealSigningKeys({ keys }),
+    registerOperatorCertificate: registerOperatorCertificate({ certificates, feed, operatorAuthority, clock }),
+    listOperatorCertificates: listOperatorCertificates({ certificates }),
+    revokeOperatorCertificates: revokeOperatorCertificates({ certificates, feed, operatorAuthority, clock }),
   };
   const subjects = new RemoteSubjectRegister({ client: createOwnRegisterClient(store), trust });
   const self = { principal: spiffeId, peer: spiffeId };

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { UserSubject } from "@sandgate/api/auth";
 import { AuditLog } from "@sandgate/audit";
 import {
@@ -56,6 +57,8 @@ export async function openAuth(options: {
   readonly settings: AuthSettings;
   readonly connection: ConnectionSettings;
   readonly trustDomain: string;
+  /** PEM, of operator certificates; looked at when one is entered or revoked. */
+  readonly operatorAuthorityFile: string;
   readonly sockets: SandboxSockets;
   readonly parts?: AuthParts | undefined;
   readonly logger: Logger;
@@ -95,6 +98,7 @@ export async function openAuth(options: {
     audit,
     keys,
     sandboxAuthority,
+    operatorAuthorities: () => readFileSync(options.operatorAuthorityFile, "utf8"),
     trustDomain,
     lives: {
       sessionMs: settings.lives.session_minutes * minuteMs,

@@ -31,6 +31,7 @@ export async function startAuth(
   const listening = Promise.withResolvers<ServiceListeners>();
   const auth = await openAuth({
     settings: config,
+    operatorAuthorityFile: config.tls.operator_ca_file,
     connection: toConnectionSettings(config.database),
     trustDomain: config.trust_domain,
     // the module is made before the listeners that carry it

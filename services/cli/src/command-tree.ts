@@ -18,6 +18,11 @@ import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
 import type { CreateOrganizationOptions } from "./commands/organization-create.ts";
+import type { CertgenOptions } from "./commands/certgen.ts";
+import type { KeygenOptions } from "./commands/keygen.ts";
+import type { ListOperatorsOptions } from "./commands/pki-ls.ts";
+import type { OperatorOptions } from "./commands/pki-operator.ts";
+import type { RevokeOperatorOptions } from "./commands/pki-revoke.ts";
 import type { RotateAuthorityOptions } from "./commands/pki-rotate.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
 import type { SetPolicyOptions } from "./commands/policy-set.ts";
@@ -413,7 +418,51 @@ export function createCommandTree(runner: Runner, version: string): Command {
       ),
     );
 
+  command(keys, "reseal")
+    .summary("replace the key that the signing keys in the database are sealed with, while the suite runs")
+    .action(
+      action<[], unknown>(runner, async (context) => (await import("./commands/keys-reseal.ts")).resealKeys(context)),
+    );
+
   const pki = program.command("pki").description("Certificates of the suite on this machine.").helpCommand(false);
+  command(pki, "operator")
+    .summary("issue a certificate for grpcurl or a program that runs the suite; its key is written, never printed")
+    .argument("<name>", "whose: lower-case letters, digits and . _ -")
+    .addOption(new Option("--role <role>", "what they may do").choices(roleNames).default("viewer"))
+    .option("--days <n>", "how long it is good for, 90 at most", count, 90)
+    .option("--out <directory>", "where to write <name>.pem and <name>.key.pem (default: operators, beside the authorities)")
+    .action(
+      action<[string], OperatorOptions>(runner, async (context, [name], options) =>
+        (await import("./commands/pki-operator.ts")).issueOperator(context, name, options),
+      ),
+    );
+  command(pki, "ls")
+    .alias("list")
+    .summary("list the operators' certificates")
+    .option("--all", "those that have expired or are revoked, too")
+    .action(
+      action<[], ListOperatorsOptions>(runner, async (context, _, options) =>
+        (await import("./commands/pki-ls.ts")).listOperators(context, options),
+      ),
+    );
+  command(pki, "revoke")
+    .summary("refuse certificates of operators, everywhere, at once")
+    .argument("[name|serial]", "an operator's name, for all of them, or a serial number")
+    .option("--file <file>", "the certificate in this file, though `pki ls` does not have it")
+    .option("--reason <text>", "why, for the audit log", "")
+    .action(
+      action<[string | undefined], RevokeOperatorOptions>(runner, async (context, [subject], options) =>
+        (await import("./commands/pki-revoke.ts")).revokeOperator(context, subject, options),
+      ),
+    );
+  command(pki, "show")
+    .summary("show what the certificates of a file say; verifies nothing, needs no suite")
+    .argument("<file>", "certificates in PEM")
+    .action(
+      action<[string], unknown>(runner, async (context, [file]) =>
+        (await import("./commands/pki-show.ts")).showCertificates(context, file),
+      ),
+    );
   command(pki, "rotate")
     .summary("replace an authority while the suite runs; no valid certificate is refused")
     .description(
@@ -425,6 +474,26 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[AuthorityKind], RotateAuthorityOptions>(runner, async (context, [kind], options) =>
         (await import("./commands/pki-rotate.ts")).rotate(context, kind, options),
+      ),
+    );
+
+  command(program, "certgen")
+    .summary("make the certificates and first keys of an installation; run twice, it changes nothing")
+    .requiredOption("--out <directory>", "where to; its jwt folder is a key directory for Auth")
+    .option("--trust-domain <domain>", "trust domain of every certificate", "sandgate.local")
+    .option("--operator-user <id>", "user of the operator's certificate (default: as it is there, else a new id)")
+    .option("--kubernetes <release>", "write the Secrets of this release, too, as manifests")
+    .action(
+      action<[], CertgenOptions>(runner, async (context, _, options) =>
+        (await import("./commands/certgen.ts")).certgen(context, options),
+      ),
+    );
+  command(program, "keygen")
+    .summary("make the key pair of container tokens (ES256), and its public half as PEM, JWK and JWKS")
+    .requiredOption("--out <directory>", "where to; a key that is there is kept")
+    .action(
+      action<[], KeygenOptions>(runner, async (context, _, options) =>
+        (await import("./commands/keygen.ts")).keygen(context, options),
       ),
     );
 

@@ -173,6 +173,15 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   ],
   RefreshSandboxToken: byOwn,
   RotateSigningKeys: nothing,
+  ResealSigningKeys: nothing,
+  RegisterOperatorCertificate: async ({ world }) => [
+    { certificate: await world.newOperatorCertificate(), name: `op-${crypto.randomUUID()}`, role: Role.VIEWER },
+  ],
+  ListOperatorCertificates: nothing,
+  // of the caller, and shown by nobody else
+  RevokeOperatorCertificates: async ({ world }) => [
+    { target: { case: "certificate", value: await world.newOperatorCertificate(users.viewer) } },
+  ],
   // one that nothing is signed with
   RevokeSigningKey: ({ world }) => [{ kid: world.waitingKid }],
   // these end the account's sessions

@@ -172,6 +172,11 @@ export class SigningKeyRing implements SigningKeys {
     this.#records = records;
   }
 
+  /** Seals the keys in the database with the directory's newest sealing key. Answers how many there are. */
+  reseal(actor: KeyActor): Promise<number> {
+    return this.store.reseal((kid, sealed) => this.#sealer.seal(kid, this.#sealer.open(kid, sealed)), actor);
+  }
+
   /** What time asks for: rotates keys that have signed for long enough, and retires those of which nothing can be valid. */
   async maintain(actor: KeyActor): Promise<void> {
     const now = this.#clock();

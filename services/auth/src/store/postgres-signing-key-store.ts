@@ -131,6 +131,19 @@ export class PostgresSigningKeyStore implements SigningKeyStore {
     });
   }
 
+  reseal(...[seal, actor]: Parameters<SigningKeyStore["reseal"]>): Promise<number> {
+    return withTransaction(this.#pool, async (tx) => {
+      let count = 0;
+      for (const { kid, sealedKey } of await lockKeys(tx)) {
+        if (sealedKey === undefined) continue;
+        await tx.query("update signing_keys set sealed_key = $2 where kid = $1", [kid, seal(kid, sealedKey)]);
+        count += 1;
+      }
+      await this.#append(tx, actor, "signing_keys.resealed", { count: String(count) });
+      return count;
+    });
+  }
+
   retire(...[now, actor]: Parameters<SigningKeyStore["retire"]>): ReturnType<SigningKeyStore["retire"]> {
     return withTransaction(this.#pool, async (tx) => {
       const kids = findRetirable(await lockKeys(tx), now, this.#longestLifeMs).map(({ kid }) => kid);

@@ -44,6 +44,9 @@ export interface SigningKeyStore {
     actor: KeyActor,
   ): Promise<Change<"revoked" | "unchanged" | "absent">>;
 
+  /** Seals every private half anew with what `seal` answers, all or none. Answers how many. */
+  reseal(seal: (kid: string, sealedKey: Uint8Array) => Uint8Array, actor: KeyActor): Promise<number>;
+
   /** Takes the previous keys of which nothing can be valid any more out of the published ones. */
   retire(now: number, actor: KeyActor): Promise<Change<"retired" | "unchanged">>;
 }

@@ -52,7 +52,7 @@ export async function rotate(
       longestLeafLifeMs: longestLeafLifeMs[kind],
       retireNow: options.now === true,
       oneStep: options.step === true,
-      untilAll: (holds) => untilAll(runningVerifiers(directories, suite), holds, context.interruptions.signal),
+      untilAll: (holds) => untilAll(runningVerifiers(directories, suite, kind), holds, context.interruptions.signal),
       clock: Date.now,
     }),
   );
@@ -71,11 +71,19 @@ const sentences = {
   retired: (kind: string) => `the ${kind} authority before is retired: what it issued is refused`,
 } as const;
 
+/** Those that only call: nobody shows them the certificate of a sandbox or an operator. */
+const clientsOnly: readonly ProgramName[] = ["egress-proxy", "gateway"];
+
 /** Looked for anew each time: a program that is started meanwhile reads the files by itself. */
-function runningVerifiers(directories: SuiteDirectories, suite: SuiteFile): readonly Verifier[] {
+function runningVerifiers(
+  directories: SuiteDirectories,
+  suite: SuiteFile,
+  kind: AuthorityKind,
+): readonly Verifier[] {
   return findSuiteProcesses(directories)
     .map(({ name }) => programNames.find((program) => program === name))
     .filter((name): name is ProgramName => name !== undefined)
+    .filter((name) => kind === "service" || !clientsOnly.includes(name))
     .map((name) => ({
       name,
       certificates: () => readCertificatesInUse(portOf(suite, name, "admin"), 5_000),
