@@ -44,11 +44,13 @@ describe.each(topologies)("the authorities, replaced one after the other, %s", (
   /** The programs, and this test as a client of theirs. */
   const verifiers = (kind: AuthorityKind): readonly Verifier[] => [
     // nobody shows the gateway the certificate of a sandbox or an operator
-    ...[...suite.certificates].filter(([name]) => kind === "service" || name !== "gateway").map(([name, certificates]) => ({
-      name,
-      certificates,
-      ownCertificate: async () => sha256Of(suite.pki.services[name].certificateFile),
-    })),
+    ...[...suite.certificates]
+      .filter(([name]) => kind === "service" || name !== "gateway")
+      .map(([name, certificates]) => ({
+        name,
+        certificates,
+        ownCertificate: async () => sha256Of(suite.pki.services[name].certificateFile),
+      })),
     {
       name: "operator",
       certificates: async () => {

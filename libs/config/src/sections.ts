@@ -90,9 +90,15 @@ export const tls = z
   .strictObject({
     certificate_file: certificateFilePath().describe("certificate chain, PEM; read again when it changes"),
     key_file: privateKeyFilePath().describe("private key of the certificate, PEM; closed to other users"),
-    service_ca_file: authorityFilePath().describe("authority of service certificates, PEM, or several; read again when it changes"),
-    sandbox_ca_file: authorityFilePath().describe("authority of sandbox certificates, PEM, or several; read again when it changes"),
-    operator_ca_file: authorityFilePath().describe("authority of operator certificates, PEM, or several; read again when it changes"),
+    service_ca_file: authorityFilePath().describe(
+      "authority of service certificates, PEM, or several; read again when it changes",
+    ),
+    sandbox_ca_file: authorityFilePath().describe(
+      "authority of sandbox certificates, PEM, or several; read again when it changes",
+    ),
+    operator_ca_file: authorityFilePath().describe(
+      "authority of operator certificates, PEM, or several; read again when it changes",
+    ),
   })
   .check(matchingKey())
   .describe("this program's certificate and the authorities that it trusts");

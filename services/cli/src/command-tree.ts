@@ -4,11 +4,13 @@ import type { CreateApiKeyOptions } from "./commands/api-key-create.ts";
 import type { ListApiKeysOptions } from "./commands/api-key-ls.ts";
 import type { AuditOptions } from "./commands/audit.ts";
 import type { VerifyAuditOptions } from "./commands/audit-verify.ts";
+import type { CertgenOptions } from "./commands/certgen.ts";
 import type { CreateOptions } from "./commands/create.ts";
 import type { DecisionsOptions } from "./commands/decisions.ts";
 import type { DownOptions } from "./commands/down.ts";
 import type { ExecOptions } from "./commands/exec.ts";
 import type { GetOptions } from "./commands/get.ts";
+import type { KeygenOptions } from "./commands/keygen.ts";
 import type { ListKeysOptions } from "./commands/keys-ls.ts";
 import type { RevokeKeyOptions } from "./commands/keys-revoke.ts";
 import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
@@ -18,8 +20,6 @@ import type { LogoutOptions } from "./commands/logout.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { ListOptions } from "./commands/ls.ts";
 import type { CreateOrganizationOptions } from "./commands/organization-create.ts";
-import type { CertgenOptions } from "./commands/certgen.ts";
-import type { KeygenOptions } from "./commands/keygen.ts";
 import type { ListOperatorsOptions } from "./commands/pki-ls.ts";
 import type { OperatorOptions } from "./commands/pki-operator.ts";
 import type { RevokeOperatorOptions } from "./commands/pki-revoke.ts";
@@ -430,7 +430,10 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .argument("<name>", "whose: lower-case letters, digits and . _ -")
     .addOption(new Option("--role <role>", "what they may do").choices(roleNames).default("viewer"))
     .option("--days <n>", "how long it is good for, 90 at most", count, 90)
-    .option("--out <directory>", "where to write <name>.pem and <name>.key.pem (default: operators, beside the authorities)")
+    .option(
+      "--out <directory>",
+      "where to write <name>.pem and <name>.key.pem (default: operators, beside the authorities)",
+    )
     .action(
       action<[string], OperatorOptions>(runner, async (context, [name], options) =>
         (await import("./commands/pki-operator.ts")).issueOperator(context, name, options),

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { AuthService } from "@sandgate/api/auth";
@@ -32,6 +32,8 @@ export interface World {
   readonly account: MatrixAccount;
   /** An operator's token of the OpenID provider. */
   readonly oidcToken: string;
+  /** A certificate of the operator authority, DER, for this user or for nobody yet. */
+  newOperatorCertificate(userId?: string): Promise<Uint8Array>;
   operatorAt(service: ServiceName): Channel;
   serviceChannel(service: "sandbox" | "policy" | "egress-proxy", to: ServiceName): Channel;
   close(): void;
@@ -552,6 +554,8 @@ export async function createWorld(suite: TestSuite, provider: TestProvider, clus
     account: await createMatrixAccount(adminOfAuth, dial("auth", suite.address("auth", "edge"))),
     operatorAt: (service) => overMtls(service, certificates.operator),
     oidcToken,
+    newOperatorCertificate: async (userId = crypto.randomUUID()) =>
+      new X509Certificate((await userIdentity(userId)).certificatePem).raw,
     serviceChannel: (service, to) => overMtls(to, serviceIdentity(service)),
     close: () => {
       for (const channel of channels) channel.close();

@@ -51,6 +51,7 @@ const aboutOneOfTheOrganization: Readonly<Record<string, string>> = {
   SetUserRole: "USER_NOT_FOUND",
   DisableUser: "USER_NOT_FOUND",
   EnableUser: "USER_NOT_FOUND",
+  RevokeOperatorCertificates: "OPERATOR_CERTIFICATE_NOT_FOUND",
 };
 
 function mayForward(access: Access, service: string): boolean {

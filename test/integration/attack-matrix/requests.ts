@@ -213,6 +213,7 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "CreateApiKey",
   "ImportUser",
   "WithdrawInvitation",
+  "RegisterOperatorCertificate",
 ]);
 
 /** Reports a decision about "own" again and again, so that whoever watches sees one. */

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { AuthService } from "@sandgate/api/auth";
+import type { AuthService, RevokeOperatorCertificatesRequest } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
 import { createKeyPair } from "@sandgate/pki";
 import type { CertificateAuthority } from "@sandgate/pki/authority";
@@ -67,7 +67,9 @@ describe("RegisterOperatorCertificate", () => {
   it("takes nothing that the operator authority has not issued for a user of this trust domain", async () => {
     const enter = async (certificate: Uint8Array) =>
       reasonOf(asAdmin(bench).registerOperatorCertificate({ certificate, name: "foreign", role: Role.VIEWER }));
-    expect(await enter((await issue({ authority: bench.authority })).certificate)).toBe("OPERATOR_CERTIFICATE_REJECTED");
+    expect(await enter((await issue({ authority: bench.authority })).certificate)).toBe(
+      "OPERATOR_CERTIFICATE_REJECTED",
+    );
     expect(await enter((await issue({ domain: "other.test" })).certificate)).toBe("OPERATOR_CERTIFICATE_REJECTED");
     expect(await enter(new Uint8Array([1, 2, 3]))).toBe("OPERATOR_CERTIFICATE_REJECTED");
     const { certificate } = await issue();
@@ -115,14 +117,16 @@ describe("RevokeOperatorCertificates", () => {
 
   it("G-15 revokes a certificate that was never entered, when it is shown", async () => {
     const { certificate, serial } = await issue({ userId: adminId });
-    const answer = await asAdmin(bench).revokeOperatorCertificates({ target: { case: "certificate", value: certificate } });
+    const answer = await asAdmin(bench).revokeOperatorCertificates({
+      target: { case: "certificate", value: certificate },
+    });
     expect(answer.certificates).toMatchObject([{ serial, userId: adminId }]);
     expect(bench.module.trust.isCertificateRevoked(answer.certificates[0]?.sha256 ?? "")).toBe(true);
   });
 
   it("G-25 knows only those of the caller's organization", async () => {
     const { all } = await enter("mine");
-    const ask = (target: Parameters<Client<typeof AuthService>["revokeOperatorCertificates"]>[0]["target"]) =>
+    const ask = (target: RevokeOperatorCertificatesRequest["target"]) =>
       reasonOf(elsewhere().revokeOperatorCertificates({ target }));
     expect(await ask({ case: "name", value: "mine" })).toBe("OPERATOR_CERTIFICATE_NOT_FOUND");
     expect(await ask({ case: "serial", value: all[0]?.serial ?? "" })).toBe("OPERATOR_CERTIFICATE_NOT_FOUND");

@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, unlink, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdtemp, readdir, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -201,5 +202,34 @@ describe("the keys of tokens for third parties", () => {
     await keys.load();
     expect(kidsOf(keys.publishedJwksJson)).not.toContain(first.kid);
     expect(keys.currentWorkload().kid).toBe(second.kid);
+  });
+
+  const newSealingKey = () => `${randomBytes(32).toString("base64url")}\n`;
+  const place = (name: string) => join(directory, name);
+
+  it("ADR 0004 are sealed with another key while replicas run: both open until it has the old one's place", async () => {
+    const [keys, replica] = [await started(), await started()];
+    await writeFile(place("sealing.next.key"), newSealingKey(), { mode: 0o600 });
+    expect((await started()).jwksJson).toBe(keys.jwksJson);
+    expect(await keys.reseal(actor)).toBe(6);
+    expect((await started()).jwksJson).toBe(keys.jwksJson);
+    expect(await keys.reseal(actor)).toBe(6);
+    await rename(place("sealing.next.key"), place("sealing.key"));
+    expect((await started()).jwksJson).toBe(keys.jwksJson);
+    // a replica that was not told makes a key of its own meanwhile, with the key that is there now
+    await replica.store.rotate({ algorithms: replica.algorithms, minimumAgeMs: 0 }, now, actor);
+    await replica.load();
+    expect((await started()).jwksJson).toBe(replica.jwksJson);
+  });
+
+  it("ADR 0004 are all sealed with the key that they had, when one of them cannot be opened", async () => {
+    const keys = await started();
+    const pool = database.createPool("auth");
+    const before = await pool.query("select kid, sealed_key from signing_keys order by kid");
+    await pool.query("update signing_keys set sealed_key = 'x' where kid = (select max(kid) from signing_keys)");
+    await writeFile(place("sealing.next.key"), newSealingKey(), { mode: 0o600 });
+    await expect(keys.reseal(actor)).rejects.toThrow(SigningKeysError);
+    const after = await pool.query("select kid, sealed_key from signing_keys order by kid");
+    expect(after.rows.slice(0, -1)).toEqual(before.rows.slice(0, -1));
   });
 });

@@ -1,13 +1,13 @@
 import { RevocationKind } from "@sandgate/api/auth";
 import type { AuditLog } from "@sandgate/audit";
 import { isUniqueViolation, type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
+import type { Actor } from "./auth-store.ts";
 import type {
   NewOperatorCertificate,
   OperatorCertificateRecord,
   OperatorCertificateStore,
   RevocationTarget,
 } from "./operator-certificate-store.ts";
-import type { Actor } from "./auth-store.ts";
 import { appendTrustChanges, subjectChange } from "./trust-changes.ts";
 import type { ListRange } from "./user-directory.ts";
 

@@ -22,8 +22,7 @@ export async function listOperators(context: CommandContext, options: ListOperat
   const certificates = found
     .filter(
       ({ revokeTime, expireTime }) =>
-        options.all === true ||
-        (revokeTime === undefined && expireTime !== undefined && timestampMs(expireTime) > now),
+        options.all === true || (revokeTime === undefined && expireTime !== undefined && timestampMs(expireTime) > now),
     )
     .toSorted((one, other) => one.name.localeCompare(other.name) || one.serial.localeCompare(other.serial));
   output.document({ certificates: certificates.map((one) => messageJson(OperatorCertificateSchema, one)) });

@@ -34,7 +34,10 @@ export async function revokeOperator(
 
 function targetOf(subject: string | undefined, file: string | undefined) {
   if ((subject === undefined) === (file === undefined))
-    throw usageFailure("name an operator or a serial number, or a certificate with --file", "`sandgate pki ls` has them");
+    throw usageFailure(
+      "name an operator or a serial number, or a certificate with --file",
+      "`sandgate pki ls` has them",
+    );
   if (subject !== undefined)
     return /^[0-9a-fA-F]{32}$/.test(subject)
       ? ({ case: "serial", value: subject } as const)

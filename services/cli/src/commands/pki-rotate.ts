@@ -75,11 +75,7 @@ const sentences = {
 const clientsOnly: readonly ProgramName[] = ["egress-proxy", "gateway"];
 
 /** Looked for anew each time: a program that is started meanwhile reads the files by itself. */
-function runningVerifiers(
-  directories: SuiteDirectories,
-  suite: SuiteFile,
-  kind: AuthorityKind,
-): readonly Verifier[] {
+function runningVerifiers(directories: SuiteDirectories, suite: SuiteFile, kind: AuthorityKind): readonly Verifier[] {
   return findSuiteProcesses(directories)
     .map(({ name }) => programNames.find((program) => program === name))
     .filter((name): name is ProgramName => name !== undefined)

@@ -1,4 +1,4 @@
-import { randomUUID, createPrivateKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject, randomUUID } from "node:crypto";
 import { link, lstat, readFile, rm, writeFile } from "node:fs/promises";
 import { CommandFailure } from "../command-failure.ts";
 import { exitCodes } from "../exit-codes.ts";

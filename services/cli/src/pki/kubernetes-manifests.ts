@@ -24,9 +24,7 @@ export function kubernetesManifests(options: {
     kind: "Secret",
     ...named(name),
     type,
-    data: Object.fromEntries(
-      Object.entries(files).map(([key, file]) => [key, readFileSync(file).toString("base64")]),
-    ),
+    data: Object.fromEntries(Object.entries(files).map(([key, file]) => [key, readFileSync(file).toString("base64")])),
   });
   const items = [
     {

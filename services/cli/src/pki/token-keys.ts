@@ -26,8 +26,7 @@ export interface KeyFiles {
 const es256 = {
   name: "ES256",
   make: () => withPlainKid(() => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey),
-  isRight: (key: KeyObject) =>
-    key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1",
+  isRight: (key: KeyObject) => key.asymmetricKeyType === "ec" && key.asymmetricKeyDetails?.namedCurve === "prime256v1",
 };
 const edDsa = {
   name: "EdDSA",

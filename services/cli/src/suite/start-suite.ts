@@ -129,10 +129,7 @@ async function startMissing(context: {
     });
     const databaseStarted = timed("database", database.started);
     databaseStarted.catch(() => {}); // awaited below, with the programs that need it
-    const pki = await timed(
-      "certificates",
-      completeSuitePki({ directories, suite, userId: options.userId }),
-    );
+    const pki = await timed("certificates", completeSuitePki({ directories, suite, userId: options.userId }));
     options.signal.throwIfAborted();
 
     const everyone = (path: string) => (root ? readableByAll(path, directories.programs) : path);
