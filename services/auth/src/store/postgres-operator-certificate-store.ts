@@ -107,7 +107,7 @@ export class PostgresOperatorCertificateStore implements OperatorCertificateStor
           where c.organization_id = $1 and (${conditions[target.kind]})
           order by c.sha256
             for update of c`,
-        [organizationId, valueOf(target), ...(target.kind === "name" ? [new Date(now)] : [])],
+        [organizationId, subjectOf(target), ...(target.kind === "name" ? [new Date(now)] : [])],
       );
       const found = rows.map(toRecord);
       const valid = found.filter(({ revokedAtMs }) => revokedAtMs === undefined);
@@ -155,7 +155,7 @@ const conditions: Readonly<Record<RevocationTarget["kind"], string>> = {
   certificate: "c.sha256 = $2",
 };
 
-function valueOf(target: RevocationTarget): string {
+function subjectOf(target: RevocationTarget): string {
   switch (target.kind) {
     case "name":
       return target.name;
