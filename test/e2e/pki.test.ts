@@ -67,11 +67,18 @@ describe("an operator's certificate", () => {
     const { certificateFile, keyFile } = JSON.parse(stdout) as { certificateFile: string; keyFile: string };
     expect(statSync(keyFile).mode & 0o777).toBe(0o600);
     expect(stdout + stderr).not.toContain(readFileSync(keyFile, "utf8").split("\n")[1]);
-    const { user } = await createClient(AuthService, connect(certificateFile, keyFile)).getPrincipal({});
-    expect(user).toMatchObject({ role: Role.OPERATOR });
+    const { authenticator, subject } = await createClient(
+      AuthService,
+      connect(certificateFile, keyFile),
+    ).getPrincipal({});
+    expect({ authenticator, subject }).toMatchObject({
+      authenticator: "operator-certificate",
+      subject: { value: { name: "ci", role: Role.OPERATOR } },
+    });
     const [list] = await suite.json("pki", "ls");
     expect(list?.["certificates"]).toMatchObject([{ name: "ci", role: "ROLE_OPERATOR" }]);
     expect((await suite.sandgate(["pki", "operator", "ci", "--role", "operator"])).exitCode).toBe(2);
+    expect((await suite.sandgate(["pki", "operator", "../x"])).exitCode).toBe(2);
     const elsewhere = join(suite.path, "elsewhere");
     expect((await suite.sandgate(["pki", "operator", "ci", "--out", elsewhere])).exitCode).toBe(1);
     expect(statSync(join(elsewhere, "ci.key.pem"), { throwIfNoEntry: false })).toBeUndefined();

@@ -23,6 +23,8 @@ export interface OperatorOptions {
 
 const dayMs = 86_400_000;
 const longestDays = 90;
+/** As Auth has it; it becomes part of a file's name. */
+const operatorName = /^[a-z][a-z0-9._-]{0,62}$/;
 
 /**
  * `sandgate pki operator`: a certificate for grpcurl and programs, from the operator authority of this machine. Its key is made here and
@@ -33,6 +35,7 @@ export async function issueOperator(context: CommandContext, name: string, optio
   const { signal } = context.interruptions;
   if (options.days < 1 || options.days > longestDays)
     throw usageFailure(`a certificate lives 1 to ${longestDays} days`, "choose --days so");
+  if (!operatorName.test(name)) throw usageFailure("this is no name for an operator", "see `sandgate pki operator --help`");
   const client = context.clientFile();
   const { pki } = context.directories();
   const authority = await operatorAuthority(pki, client.trustDomain);
