@@ -67,10 +67,9 @@ describe("an operator's certificate", () => {
     const { certificateFile, keyFile } = JSON.parse(stdout) as { certificateFile: string; keyFile: string };
     expect(statSync(keyFile).mode & 0o777).toBe(0o600);
     expect(stdout + stderr).not.toContain(readFileSync(keyFile, "utf8").split("\n")[1]);
-    const { authenticator, subject } = await createClient(
-      AuthService,
-      connect(certificateFile, keyFile),
-    ).getPrincipal({});
+    const { authenticator, subject } = await createClient(AuthService, connect(certificateFile, keyFile)).getPrincipal(
+      {},
+    );
     expect({ authenticator, subject }).toMatchObject({
       authenticator: "operator-certificate",
       subject: { value: { name: "ci", role: Role.OPERATOR } },

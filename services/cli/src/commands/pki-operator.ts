@@ -35,7 +35,8 @@ export async function issueOperator(context: CommandContext, name: string, optio
   const { signal } = context.interruptions;
   if (options.days < 1 || options.days > longestDays)
     throw usageFailure(`a certificate lives 1 to ${longestDays} days`, "choose --days so");
-  if (!operatorName.test(name)) throw usageFailure("this is no name for an operator", "see `sandgate pki operator --help`");
+  if (!operatorName.test(name))
+    throw usageFailure("this is no name for an operator", "see `sandgate pki operator --help`");
   const client = context.clientFile();
   const { pki } = context.directories();
   const authority = await operatorAuthority(pki, client.trustDomain);
