@@ -1,19 +1,6 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createPrivateKey,
-  type KeyObject,
-  randomBytes,
-  randomUUID,
-} from "node:crypto";
-import { existsSync } from "node:fs";
-import { link, mkdir, unlink, writeFile } from "node:fs/promises";
+import { createPrivateKey, type KeyObject } from "node:crypto";
 import { join } from "node:path";
-import { readSecretFile } from "@sandgate/config";
-
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const CIPHER = "aes-256-gcm";
+import { makeSealingKeyFile, openSealed, readSealingKeys, SealingError, seal } from "@sandgate/sealing";
 
 /** A key directory that cannot be used; programs print it and exit with 2. */
 export class SigningKeysError extends Error {
@@ -32,8 +19,8 @@ export interface KeySealer {
 /**
  * The sealer of a key directory: its file `sealing.key`, 32 bytes in base64url, mode 0600, which every replica needs the same of. It is
  * made where it is missing and `mayMake` says so. While the sealing key is replaced there is `sealing.next.key` too: it seals, and both
- * open. The files are read each time, so that they can be replaced while replicas run. Throws SigningKeysError for a file that is missing
- * or no such key, and ConfigError for one that others can read.
+ * open. The files are read each time, so that they can be replaced while replicas run. Throws SigningKeysError for a file that is missing,
+ * SealingError for one that holds no such key, and ConfigError for one that others can read.
  */
 export async function loadKeySealer(directory: string, options: { readonly mayMake: boolean }): Promise<KeySealer> {
   const file = join(directory, "sealing.key");
@@ -42,14 +29,14 @@ export async function loadKeySealer(directory: string, options: { readonly mayMa
   if (keys().length === 0) {
     if (!options.mayMake)
       throw new SigningKeysError(`${file}: file is missing, and the signing keys in the database are sealed with it`);
-    await makeKeyFile(directory, file);
+    await makeSealingKeyFile(file);
   }
   if (keys().length === 0) throw new SigningKeysError(`${file}: file is missing`);
   return {
     seal: (kid, privateKey) => {
       const [newest] = keys();
       if (newest === undefined) throw new SigningKeysError(`${file}: file is missing`);
-      return sealWith(newest, kid, privateKey);
+      return seal(newest, privateKey.export({ type: "pkcs8", format: "der" }), kid);
     },
     open: (kid, sealed) => {
       for (const key of keys()) {
@@ -61,45 +48,17 @@ export async function loadKeySealer(directory: string, options: { readonly mayMa
   };
 }
 
-function sealWith(key: Buffer, kid: string, privateKey: KeyObject): Uint8Array {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv(CIPHER, key, nonce).setAAD(Buffer.from(kid));
-  const sealed = [cipher.update(privateKey.export({ type: "pkcs8", format: "der" })), cipher.final()];
-  return Buffer.concat([nonce, cipher.getAuthTag(), ...sealed]);
-}
-
 function openWith(key: Buffer, kid: string, sealed: Uint8Array): KeyObject | undefined {
-  const nonce = sealed.subarray(0, NONCE_BYTES);
-  const tag = sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES);
   try {
-    const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
-      .setAAD(Buffer.from(kid))
-      .setAuthTag(tag);
-    const der = Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]);
-    return createPrivateKey({ key: der, format: "der", type: "pkcs8" });
-  } catch {
-    return undefined; // another key has sealed it, or another kid's is meant
+    return createPrivateKey({ key: openSealed(key, sealed, kid), format: "der", type: "pkcs8" });
+  } catch (fault) {
+    if (fault instanceof SealingError) return undefined; // another key has sealed it, or another kid's is meant
+    throw fault;
   }
 }
 
 function readKey(file: string): Buffer | undefined {
-  if (!existsSync(file)) return undefined;
-  const key = Buffer.from(readSecretFile(file).reveal(), "base64url");
-  if (key.length !== 32) throw new SigningKeysError(`${file}: does not hold 32 bytes in base64url`);
-  return key;
-}
-
-/** Writes a new key whole under another name and links it: whoever links first has made it, everybody else reads that one. */
-async function makeKeyFile(directory: string, file: string): Promise<void> {
-  const temporary = `${file}.${randomUUID()}`;
-  try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    await writeFile(temporary, `${randomBytes(32).toString("base64url")}\n`, { mode: 0o600, flag: "wx" });
-    await link(temporary, file);
-  } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && cause.code === "EEXIST"))
-      throw new SigningKeysError(`${file}: cannot be written`, { cause });
-  } finally {
-    await unlink(temporary).catch(() => undefined);
-  }
+  const keys = readSealingKeys(file);
+  if (keys !== undefined && keys.length > 1) throw new SealingError(`${file}: holds more than one key`);
+  return keys?.[0];
 }
