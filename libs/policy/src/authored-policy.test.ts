@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatAuthoredPolicy, parseAuthoredPolicy, policyOfHosts } from "./authored-policy.ts";
 import { compilePolicy } from "./compile.ts";
+import { providersOf } from "./providers-of.ts";
 
 function faultsOf(document: unknown) {
   const check = parseAuthoredPolicy(document);
@@ -307,5 +308,34 @@ describe("the models that a workload is told of", () => {
     };
     const check = parseAuthoredPolicy(written);
     expect(check.ok && formatAuthoredPolicy(check.policy)).toEqual(written);
+  });
+});
+
+describe("the providers of a policy", () => {
+  const rules = ["api.example.com"];
+
+  it("are names, and are written as they are read", () => {
+    const check = parseAuthoredPolicy({ rules, providers: ["models", "git", "models"] });
+    expect(check.ok && check.policy.providers).toEqual(["models", "git"]);
+    expect(check.ok && formatAuthoredPolicy(check.policy).providers).toEqual(["models", "git"]);
+  });
+
+  it("are absent where there are none", () => {
+    const check = parseAuthoredPolicy({ rules, providers: [] });
+    expect(check.ok && "providers" in check.policy).toBe(false);
+  });
+
+  it.each([[["No"]], ["models"], [[1]], [Array.from({ length: 51 }, (_, index) => `p${index}`)]])(
+    "%j are refused",
+    (providers) => {
+      expect(parseAuthoredPolicy({ rules, providers }).ok).toBe(false);
+    },
+  );
+
+  it("are those that it lists and the credentials of its routes", () => {
+    const route = { name: "r", host: "api.example.com", port: 0, path: "", models: ["m"], credential: "key" };
+    expect(providersOf({ providers: ["other"], inference: { routes: [route, { ...route, credential: "" }] } })).toEqual(
+      ["key", "other"],
+    );
   });
 });

@@ -36,6 +36,7 @@ export interface AuthoredPolicy {
   readonly rules: readonly AuthoredRule[];
   readonly identity?: { readonly audiences: readonly string[] };
   readonly inference?: { readonly routes: readonly AuthoredRoute[] };
+  readonly providers?: readonly string[];
 }
 
 /**
@@ -60,7 +61,7 @@ export function parseAuthoredPolicy(document: unknown): PolicyCheck {
 
 /** Writes a policy as a person would: what is default is left out. */
 export function formatAuthoredPolicy(policy: ReadonlyPolicy): AuthoredPolicy {
-  const { rules, identity, inference } = policy;
+  const { rules, identity, inference, providers = [] } = policy;
   return {
     rules: rules.map((rule) => ({
       name: rule.name,
@@ -84,6 +85,7 @@ export function formatAuthoredPolicy(policy: ReadonlyPolicy): AuthoredPolicy {
             })),
           },
         }),
+    ...(providers.length === 0 ? {} : { providers: [...providers] }),
   };
 }
 
@@ -122,12 +124,15 @@ function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage
   };
 }
 
-const policyFields: ReadonlySet<string> = new Set(["rules", "identity", "inference"]);
+const policyFields: ReadonlySet<string> = new Set(["rules", "identity", "inference", "providers"]);
 const ruleFields: ReadonlySet<string> = new Set(["name", "action", "hosts", "ports", "allowed_ips"]);
 const routeFields: ReadonlySet<string> = new Set(["name", "host", "port", "path", "models", "credential"]);
 
 /** The sections beside the rules, as far as they can be read. */
-function readGrants(document: Record<string, unknown>, fault: Fault): Pick<PolicyMessage, "identity" | "inference"> {
+function readGrants(
+  document: Record<string, unknown>,
+  fault: Fault,
+): Pick<PolicyMessage, "identity" | "inference" | "providers"> {
   const identity = readSection(document, "identity", "audiences", fault);
   const inference = readSection(document, "inference", "routes", fault);
   return {
@@ -139,6 +144,7 @@ function readGrants(document: Record<string, unknown>, fault: Fault): Pick<Polic
             routes: inference.map((route, index) => readRoute(route, `inference.routes[${index}]`, fault)),
           },
         }),
+    ...(document.providers === undefined ? {} : { providers: readTexts(document.providers, "providers", fault) }),
   };
 }
 

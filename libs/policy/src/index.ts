@@ -10,10 +10,11 @@ export {
   policyOfHosts,
 } from "./authored-policy.ts";
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
-export { credentialPlaceholder } from "./credential-placeholder.ts";
 export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
 export { grantHosts, type HostGrant } from "./grant-hosts.ts";
 export { lintPolicy } from "./lint.ts";
+export { isProviderSecret, lintProvider, type ProviderCheck } from "./lint-provider.ts";
+export { findPlaceholder, newPlaceholder, placeholderBytes } from "./placeholder.ts";
 export {
   type PolicyCheck,
   type PolicyFault,
@@ -22,4 +23,7 @@ export {
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
+export { endpointCovers } from "./provider-endpoint.ts";
+export { type EndpointMessage, type ProviderMessage, providerKind } from "./provider-message.ts";
+export { providersOf } from "./providers-of.ts";
 export { type Authority, type Host, parseHostName, parseWireAuthority, parseWireHost } from "./wire-host.ts";

@@ -10,6 +10,7 @@ type Fault = (field: string, message: string) => void;
 const maximumAudiences = 20;
 const maximumRoutes = 50;
 const maximumModels = 100;
+const maximumProviders = 50;
 
 /** Whether a token for this audience could be meant for Sandgate itself: none is ever minted. */
 function isReservedAudience(audience: string): boolean {
@@ -34,6 +35,15 @@ export function lintIdentity(
     else if (isReservedAudience(audience)) fault(field, "tokens for Sandgate itself are not given to workloads");
   }
   return identity.audiences.length === 0 ? undefined : { audiences: [...new Set(identity.audiences)] };
+}
+
+/** Checks the names of the providers that a workload may use; undefined where there are none. */
+export function lintProviderNames(providers: readonly string[], fault: Fault): string[] | undefined {
+  if (providers.length > maximumProviders) fault("providers", `a policy names at most ${maximumProviders} providers`);
+  for (const [index, name] of providers.slice(0, maximumProviders).entries())
+    if (!isName(name))
+      fault(`providers[${index}]`, "a provider is named by 1 to 63 lower-case letters, digits and dashes");
+  return providers.length === 0 ? undefined : [...new Set(providers)];
 }
 
 /** Checks the models that a workload is told of, against rules in canonical form; undefined where there are none. */

@@ -2,7 +2,7 @@ import { getPublicSuffix } from "tldts";
 import { formatAddressRange, parseAddressRange } from "./address-range.ts";
 import { isNeverRange } from "./address-reach.ts";
 import { HostFault, parseAuthoredHost } from "./authored-host.ts";
-import { lintIdentity, lintInference } from "./lint-grants.ts";
+import { lintIdentity, lintInference, lintProviderNames } from "./lint-grants.ts";
 import { isName } from "./name.ts";
 import {
   maximumEntries,
@@ -40,8 +40,10 @@ export function lintPolicy(policy: ReadonlyPolicy): PolicyCheck {
   const fault = (field: string, message: string) => faults.push({ rule: "", field, message });
   const identity = policy.identity && lintIdentity(policy.identity, fault);
   const inference = policy.inference && lintInference(policy.inference, soundRules, fault);
+  const providers = lintProviderNames(policy.providers ?? [], fault);
   if (identity !== undefined) canonical.identity = identity;
   if (inference !== undefined) canonical.inference = inference;
+  if (providers !== undefined) canonical.providers = providers;
   return faults.length === 0 ? { ok: true, policy: canonical } : { ok: false, faults };
 }
 

@@ -31,6 +31,8 @@ export interface PolicyMessage {
   rules: RuleMessage[];
   identity?: IdentityMessage | undefined;
   inference?: { routes: RouteMessage[] } | undefined;
+  /** Names of providers; absent: none. */
+  providers?: string[];
 }
 
 /** A policy that is only read: a generated message, or a PolicyMessage. */
@@ -38,6 +40,7 @@ export interface ReadonlyPolicy {
   readonly rules: readonly Listed<RuleMessage>[];
   readonly identity?: Listed<IdentityMessage> | undefined;
   readonly inference?: { readonly routes: readonly Listed<RouteMessage>[] } | undefined;
+  readonly providers?: readonly string[] | undefined;
 }
 
 type Listed<T> = { readonly [K in keyof T]: Readonly<T[K]> };

@@ -4,28 +4,39 @@ import type { AuditLog } from "@sandgate/audit";
 import { createDenialRecorder, type SandboxSockets, type SubjectRegister, type TrustState } from "@sandgate/identity";
 import type { ConnectionSettings, Listener, Pool } from "@sandgate/postgres";
 import { type Client, implement, type ServiceImplementation } from "@sandgate/rpc";
+import type { KeyRing } from "@sandgate/sealing";
 import type { Logger } from "@sandgate/telemetry";
 import { DecisionSweep } from "./decision-sweep.ts";
+import { newProviderId } from "./domain/provider-id.ts";
 import { ChangeFeed } from "./feed/change-feed.ts";
+import { createProvider } from "./handlers/create-provider.ts";
+import { deleteProvider } from "./handlers/delete-provider.ts";
 import { getInferenceBundle } from "./handlers/get-inference-bundle.ts";
 import { getPolicy } from "./handlers/get-policy.ts";
+import { getProvider } from "./handlers/get-provider.ts";
+import { getSandboxProviderEnvironment } from "./handlers/get-sandbox-provider-environment.ts";
 import { issueContainerToken } from "./handlers/issue-container-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
 import { listDecisions } from "./handlers/list-decisions.ts";
 import { listPolicyRevisions } from "./handlers/list-policy-revisions.ts";
+import { listProviders } from "./handlers/list-providers.ts";
 import { permitTokenExchange } from "./handlers/permit-token-exchange.ts";
+import { releaseProviderSecret } from "./handlers/release-provider-secret.ts";
 import { reportDecisions } from "./handlers/report-decisions.ts";
 import { reportPolicyStatus } from "./handlers/report-policy-status.ts";
 import { setPolicy } from "./handlers/set-policy.ts";
+import { updateProvider } from "./handlers/update-provider.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchDecisions } from "./handlers/watch-decisions.ts";
 import { watchEnforcement } from "./handlers/watch-enforcement.ts";
 import { watchPolicies } from "./handlers/watch-policies.ts";
 import { watchPolicy } from "./handlers/watch-policy.ts";
+import { resealProviders } from "./reseal-providers.ts";
 import { Retirement } from "./retirement.ts";
 import { followReplicas } from "./store/notifications.ts";
 import type { PolicyStore } from "./store/policy-store.ts";
 import { PostgresPolicyStore } from "./store/postgres-policy-store.ts";
+import { PostgresProviderStore } from "./store/postgres-provider-store.ts";
 
 /** What the Policy service is made of. */
 export interface PolicyModuleDeps {
@@ -48,6 +59,8 @@ export interface PolicyModuleDeps {
   /** A UUID. */
   readonly newId: () => string;
   readonly decisionRetentionDays: number;
+  /** What secrets are sealed with; without it there are no providers. */
+  readonly sealingKeys?: KeyRing | undefined;
 }
 
 /** The Policy service, ready to be mounted. */
@@ -70,6 +83,10 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
   const feed = new ChangeFeed();
   const replicaId = deps.newId();
   const ownStore = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
+  const providers = new PostgresProviderStore({
+    ...{ pool, audit, feed, replicaId, clock, newProviderId },
+    keys: deps.sealingKeys,
+  });
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
   const sockets: SandboxSockets = {
     open: (sandboxId) =>
@@ -94,10 +111,23 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
         watchEnforcement: watchEnforcement({ store, feed, heartbeatMs }),
-        watchPolicies: watchPolicies({ store, feed, isReconciled: () => retirement.isReconciled(), heartbeatMs }),
+        watchPolicies: watchPolicies({
+          store,
+          providers,
+          feed,
+          isReconciled: () => retirement.isReconciled(),
+          heartbeatMs,
+        }),
         reportPolicyStatus: reportPolicyStatus({ store }),
         permitTokenExchange: permitTokenExchange({ store, auth: deps.auth, recordDenial }),
-        getInferenceBundle: getInferenceBundle({ store }),
+        getInferenceBundle: getInferenceBundle({ store, providers }),
+        createProvider: createProvider({ providers }),
+        getProvider: getProvider({ providers }),
+        listProviders: listProviders({ providers }),
+        updateProvider: updateProvider({ providers }),
+        deleteProvider: deleteProvider({ providers }),
+        getSandboxProviderEnvironment: getSandboxProviderEnvironment({ providers }),
+        releaseProviderSecret: releaseProviderSecret({ providers }),
         reportDecisions: reportDecisions({ store, clock }),
         listDecisions: listDecisions({ store }),
         watchDecisions: watchDecisions({ store, feed }),
@@ -106,6 +136,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
       }),
     ],
     async start() {
+      await resealProviders({ providers, isConfigured: deps.sealingKeys !== undefined, logger });
       listener = await followReplicas({ connection: deps.connection, feed, replicaId, logger });
       retirement.start();
       sweep.start();

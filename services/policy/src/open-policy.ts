@@ -7,6 +7,7 @@ import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
 import type { Client } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import type * as z from "zod";
+import { loadSealingKeys } from "./load-sealing-keys.ts";
 import { createPolicyModule, type PolicyModule } from "./module.ts";
 import type { policySettings } from "./policy-config.ts";
 import type { PolicyStore } from "./store/policy-store.ts";
@@ -39,6 +40,7 @@ export async function openPolicy(options: {
   const { connection, logger, clock } = options;
   const migrations = new URL("../migrations", import.meta.url);
   const pool = await openDatabase({ connection, service: "policy", migrations, logger });
+  const sealingKeys = await loadSealingKeys(options.settings.provider_key_file, pool);
   const audit = new AuditLog({ database: pool, clock });
   const module = createPolicyModule({
     pool,
@@ -52,6 +54,7 @@ export async function openPolicy(options: {
     logger,
     clock,
     newId: randomUUID,
+    sealingKeys,
     decisionRetentionDays: options.settings.decision_retention_days,
   });
   return {

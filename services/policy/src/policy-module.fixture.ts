@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import {
   type CreateExchangePermitRequest,
@@ -20,6 +21,7 @@ import {
   sandboxFieldOf,
 } from "@sandgate/identity";
 import { type Client, createClient, createInProcessChannel, Pipeline, ServiceError, type Step } from "@sandgate/rpc";
+import { createKeyRing, type KeyRing } from "@sandgate/sealing";
 import { createLogger } from "@sandgate/telemetry";
 import { createPolicyModule, type PolicyModule } from "./module.ts";
 import { type PolicyDatabase, startPolicyDatabase } from "./store/policy-database.fixture.ts";
@@ -32,6 +34,10 @@ export const userSpiffeId = "spiffe://sandgate.local/user/alice";
 export interface PolicyFixture {
   readonly database: PolicyDatabase;
   readonly policy: Client<typeof PolicyService>;
+  /** As an egress proxy. */
+  readonly proxy: Client<typeof PolicyService>;
+  /** As a user of another organization. */
+  readonly foreigner: Client<typeof PolicyService>;
   /** As a sandbox's supervisor. */
   asSandbox(sandboxId: string): Client<typeof PolicyService>;
   /** What Auth was asked for permits for; it gives each the permit "permit". */
@@ -49,15 +55,19 @@ export interface PolicyFixture {
   /** What the trust stream says. */
   tellTrust(change: WatchTrustResponse["change"]): void;
   /** Another replica on the same database, not started. */
-  createReplica(): Omit<PolicyFixture, "createReplica" | "stop">;
+  createReplica(options?: { sealingKeys: KeyRing | undefined }): Omit<PolicyFixture, "createReplica" | "stop">;
   stop(): Promise<void>;
 }
 
 /** Starts one; the clock stands where `now` says. */
-export async function startPolicyFixture(options: { now?: () => number } = {}): Promise<PolicyFixture> {
+export async function startPolicyFixture(
+  options: { now?: () => number; sealingKeys?: KeyRing } = {},
+): Promise<PolicyFixture> {
   const database = await startPolicyDatabase();
   const subjects = new Map<string, SandboxSubject>();
-  const createReplica = () => createPart(database, subjects, options.now ?? Date.now);
+  const sealingKeys = options.sealingKeys ?? createKeyRing([randomBytes(32)]);
+  const createReplica = (replica: { sealingKeys: KeyRing | undefined } = { sealingKeys }) =>
+    createPart(database, subjects, options.now ?? Date.now, replica.sealingKeys);
   const part = createReplica();
   await part.module.start();
   return {
@@ -74,6 +84,7 @@ function createPart(
   database: PolicyDatabase,
   subjects: Map<string, SandboxSubject>,
   clock: () => number,
+  sealingKeys: KeyRing | undefined,
 ): Omit<PolicyFixture, "createReplica" | "stop"> {
   const listeners = new Set<(change: WatchTrustResponse) => void>();
   const asked: { request: object; headers: object | undefined }[] = [];
@@ -113,8 +124,9 @@ function createPart(
     clock,
     newId: () => crypto.randomUUID(),
     decisionRetentionDays: 7,
+    sealingKeys,
   });
-  const clientAs = (peer: Peer & { spiffeId: string }, principal: Principal) => {
+  const clientAs = (peer: Peer & { spiffeId: string }, principal: Principal | undefined) => {
     const pipeline = new Pipeline({
       listener: Listener.MTLS,
       services: module.services,
@@ -137,17 +149,9 @@ function createPart(
     permits,
     asked,
     sockets,
-    policy: clientAs(
-      { kind: "service", service: "sandbox", spiffeId: "spiffe://sandgate.local/service/sandbox" },
-      {
-        kind: "user",
-        userId: "alice",
-        organizationId,
-        role: Role.OPERATOR,
-        spiffeId: userSpiffeId,
-        authenticator: "test",
-      },
-    ),
+    policy: clientAs(serviceNamed("sandbox"), userOf(organizationId)),
+    foreigner: clientAs(serviceNamed("sandbox"), userOf(crypto.randomUUID())),
+    proxy: clientAs(serviceNamed("egress-proxy"), undefined),
     asSandbox(sandboxId) {
       const spiffeId = `spiffe://sandgate.local/sandbox/${sandboxId}`;
       const common = { kind: "sandbox", sandboxId, incarnation: 1n, spiffeId } as const;
@@ -172,11 +176,26 @@ function createPart(
   };
 }
 
+function serviceNamed(service: string) {
+  return { kind: "service", service, spiffeId: `spiffe://sandgate.local/service/${service}` } as const;
+}
+
+function userOf(organization: string): Principal {
+  return {
+    kind: "user",
+    userId: "alice",
+    organizationId: organization,
+    role: Role.ADMIN,
+    spiffeId: userSpiffeId,
+    authenticator: "test",
+  };
+}
+
 /** Stands in for the identity steps: the caller is who the test says, and reaches every sandbox in the register by its id. */
-function admit(subjects: ReadonlyMap<string, SandboxSubject>, peer: Peer, principal: Principal): Step {
+function admit(subjects: ReadonlyMap<string, SandboxSubject>, peer: Peer, principal: Principal | undefined): Step {
   return (call) => {
     call.set(peerKey, peer);
-    call.set(principalKey, principal);
+    if (principal !== undefined) call.set(principalKey, principal);
     const named = ["sandbox", "sandboxId"].map((field) => (call.request as unknown as Record<string, unknown>)[field]);
     const sandboxId = named.find((name) => typeof name === "string");
     if (sandboxFieldOf(call.method) === undefined || sandboxId === undefined) return;

@@ -35,6 +35,7 @@ export interface World {
   /** A certificate of the operator authority, DER, for this user or for nobody yet. */
   newOperatorCertificate(userId?: string): Promise<Uint8Array>;
   operatorAt(service: ServiceName): Channel;
+  adminAt(service: ServiceName): Channel;
   serviceChannel(service: "sandbox" | "policy" | "egress-proxy", to: ServiceName): Channel;
   close(): void;
 }
@@ -553,6 +554,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider, clus
     adminOfAuth,
     account: await createMatrixAccount(adminOfAuth, dial("auth", suite.address("auth", "edge"))),
     operatorAt: (service) => overMtls(service, certificates.operator),
+    adminAt: (service) => overMtls(service, certificates.admin),
     oidcToken,
     newOperatorCertificate: async (userId = crypto.randomUUID()) =>
       new X509Certificate((await userIdentity(userId)).certificatePem).raw,

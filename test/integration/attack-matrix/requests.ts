@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { AuthService } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
-import { PolicyService, Verdict } from "@sandgate/api/policy";
+import { PolicyService, ProviderKind, Verdict } from "@sandgate/api/policy";
 import { type ExecSandboxRequestSchema, ExitReason, SandboxService } from "@sandgate/api/sandbox";
 import { createClient } from "@sandgate/rpc";
 import { organizations, users } from "../suite/start-suite.ts";
@@ -152,6 +152,20 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
     return [{ sandboxId: world.own.id, audience }];
   },
   GetInferenceBundle: aboutOwn,
+  CreateProvider: () => [{ provider: newProvider(), secret: "sk-matrix" }],
+  GetProvider: async ({ world }) => [{ name: await createProvider(world) }],
+  ListProviders: nothing,
+  UpdateProvider: async ({ world }) => [{ name: await createProvider(world), secret: "sk-matrix-2" }],
+  DeleteProvider: async ({ world }) => [{ name: await createProvider(world) }],
+  GetSandboxProviderEnvironment: aboutOwn,
+  ReleaseProviderSecret: async ({ world }) => {
+    const name = await createProvider(world);
+    const policy = createClient(PolicyService, world.operatorAt("policy"));
+    await policy.setPolicy({ sandbox: world.own.id, policy: { providers: [name] } });
+    const { environment } = await policy.getSandboxProviderEnvironment({ sandbox: world.own.id });
+    const providerId = await boundProviderId(world, name);
+    return [{ sandboxId: world.own.id, placeholder: environment.MATRIX_KEY, providerId, version: 1n }];
+  },
   ListPolicyRevisions: aboutOwn,
   WatchPolicy: aboutOwn,
   WatchEnforcement: nothing,
@@ -195,6 +209,30 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   RetireSandbox: ({ world }) => [{ sandboxId: world.doomed.retired.id }],
 };
 
+const newProvider = () => ({
+  name: `p-${crypto.randomUUID()}`,
+  kind: ProviderKind.BEARER,
+  endpoints: [{ host: "api.example.com" }],
+  environment: "MATRIX_KEY",
+});
+
+/** The name of a provider that an administrator has made. */
+async function createProvider(world: World): Promise<string> {
+  const provider = newProvider();
+  await createClient(PolicyService, world.adminAt("policy")).createProvider({ provider, secret: "sk-matrix" });
+  return provider.name;
+}
+
+/** The id by which the proxies know a provider of "own". */
+async function boundProviderId(world: World, name: string): Promise<string> {
+  const proxy = createClient(PolicyService, world.serviceChannel("egress-proxy", "policy"));
+  for await (const { providers } of proxy.watchPolicies({}, { timeoutMs: 20_000 })) {
+    const bound = providers.flatMap((own) => own.providers).find(({ provider }) => provider?.name === name);
+    if (bound !== undefined) return bound.providerId;
+  }
+  throw new Error("the provider is not granted");
+}
+
 /** A container token for "own" that an administrator has minted. */
 async function mintedTokenId(world: World): Promise<string> {
   const client = createClient(AuthService, world.adminOfAuth);
@@ -214,6 +252,8 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "ImportUser",
   "WithdrawInvitation",
   "RegisterOperatorCertificate",
+  "CreateProvider",
+  "DeleteProvider",
 ]);
 
 /** Reports a decision about "own" again and again, so that whoever watches sees one. */

@@ -142,6 +142,7 @@ export async function startSuite(
     ...(options.kubernetes !== undefined && { kubernetes: options.kubernetes }),
     signing_keys: { ...(options.publishSeconds !== undefined && { publish_seconds: options.publishSeconds }) },
   };
+  const policySettings = { provider_key_file: join(directory, "keys", "providers.key") };
   const anyFile = pki.serviceAuthority.certificateFile; // the recording driver looks at none of these
   const sandboxSettings = {
     state_directory: join(directory, "state"),
@@ -175,6 +176,7 @@ export async function startSuite(
       web: webFront,
       directories,
       ...authSettings,
+      ...policySettings,
       ...sandboxSettings,
     });
     const suite = await startAllInOne(config, { ...deps(), parts });
@@ -198,6 +200,7 @@ export async function startSuite(
         ...servingGateway,
         directories: { control },
         clients: { auth: authClient },
+        ...policySettings,
       }),
       deps(),
     );

@@ -50,6 +50,7 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
       database,
       directories: { control: sockets.control },
       clients: clients(suite, ["auth"]),
+      ...policySettings(context),
     },
     sandbox: {
       ...common(context, "sandbox"),
@@ -66,6 +67,7 @@ export function programConfigs(context: ConfigContext): Readonly<Record<ProgramN
       database,
       directories: sockets,
       ...authSettings(context, "all-in-one"),
+      ...policySettings(context),
       ...sandboxSettings(context),
     },
     "egress-proxy": {
@@ -133,6 +135,10 @@ function authSettings({ directories, suite, pki }: ConfigContext, name: "auth" |
     ],
     jwks: { address: loopback(suite.ports[`${name}.jwks`]) },
   };
+}
+
+function policySettings({ directories }: ConfigContext): object {
+  return { provider_key_file: join(directories.state, "keys", "providers.key") };
 }
 
 function sandboxSettings({ directories, node, supervisor, terminal, proxyUser }: ConfigContext): object {

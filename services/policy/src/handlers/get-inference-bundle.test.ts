@@ -1,4 +1,4 @@
-import { Action } from "@sandgate/api/policy";
+import { Action, ProviderKind } from "@sandgate/api/policy";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PolicyFixture, startPolicyFixture } from "../policy-module.fixture.ts";
 
@@ -39,11 +39,23 @@ describe("GetInferenceBundle", () => {
             name: "chat",
             baseUrl: "https://models.example.com/v1",
             models: ["small-*", "large"],
-            credential: { name: "models-key", text: "sandgate-credential-models-key" },
+            credential: { name: "models-key", text: expect.stringMatching(/^sandgate-placeholder-[a-z2-7]{32}$/) },
           },
           { name: "open", baseUrl: "https://other.example.com:8443", models: ["*"] },
         ],
       });
+  });
+
+  it("G-21 tells of a base URL by which the proxy puts the credential in, while there is a provider for it", async () => {
+    const sandbox = fixture.register();
+    await fixture.policy.setPolicy({ sandbox, policy });
+    const baseUrl = async () => (await fixture.policy.getInferenceBundle({ sandbox })).routes[0]?.baseUrl;
+    const provider = { name: "models-key", kind: ProviderKind.BEARER, endpoints: [{ host: "models.example.com" }] };
+    await fixture.policy.createProvider({ provider, secret: "sk-1" });
+    expect(await baseUrl()).toBe("http://models.example.com:443/v1");
+    const elsewhere = { ...provider, endpoints: [{ host: "models.example.com", path: "/v2" }] };
+    await fixture.policy.updateProvider({ name: "models-key", provider: elsewhere, secret: "sk-1" });
+    expect(await baseUrl()).toBe("https://models.example.com/v1");
   });
 
   it("is empty where the newest policy grants none, and where there is no policy", async () => {

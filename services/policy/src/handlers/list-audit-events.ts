@@ -1,19 +1,17 @@
 import type { PolicyService } from "@sandgate/api/policy";
 import { type AuditLog, AuditPageTokenError } from "@sandgate/audit";
-import { principalKey } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { readPageSize } from "../messages/page-size.ts";
+import { organizationOf } from "./organization-of.ts";
 
 /** PolicyService.ListAuditEvents: this service's audit log for the caller's organization, newest first. */
 export function listAuditEvents(deps: {
   readonly audit: AuditLog;
 }): Handler<typeof PolicyService.method.listAuditEvents> {
   return async (request, call) => {
-    const principal = call.get(principalKey);
-    if (principal.kind !== "user") throw new ServiceError("PRINCIPAL_NOT_ALLOWED", "only users read the audit log");
     try {
       return await deps.audit.list({
-        organizationId: principal.organizationId,
+        organizationId: organizationOf(call),
         sandboxId: request.sandboxId,
         action: request.action,
         pageSize: readPageSize(request.pageSize),

@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { PolicySchema, type SetPolicyRequest } from "@sandgate/api/policy";
 import { lintPolicy } from "@sandgate/policy";
 import { ServiceError } from "@sandgate/rpc";
-import { uuidPattern } from "../domain/ids.ts";
+import { readRequestId } from "./request-id.ts";
 
 /** A policy as it will be stored. */
 export interface PolicyChange {
@@ -27,8 +27,7 @@ export function readPolicyChange(request: SetPolicyRequest): PolicyChange {
     throw new ServiceError("REQUEST_INVALID", "a policy is missing", { field: "policy" });
   if (request.expectedRevision < 0n)
     throw new ServiceError("REQUEST_INVALID", "a revision is not negative", { field: "expected_revision" });
-  if (request.requestId !== "" && !uuidPattern.test(request.requestId))
-    throw new ServiceError("REQUEST_INVALID", "a request id is a UUID", { field: "request_id" });
+  const requestId = readRequestId(request.requestId);
   const check = lintPolicy(request.policy);
   if (!check.ok) throw invalid(check.faults);
   const policy = toBinary(PolicySchema, create(PolicySchema, check.policy));
@@ -37,7 +36,7 @@ export function readPolicyChange(request: SetPolicyRequest): PolicyChange {
   return {
     policy,
     expectedRevision: request.expectedRevision === 0n ? undefined : request.expectedRevision,
-    requestId: request.requestId === "" ? undefined : request.requestId.toLowerCase(),
+    requestId,
   };
 }
 

@@ -7,17 +7,17 @@ import {
   PolicyRevisionSchema,
   PolicySchema,
 } from "@sandgate/api/policy";
-import type { AuditLog, AuditRecord } from "@sandgate/audit";
 import type { SandboxScope } from "@sandgate/identity";
-import { type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
+import { providersOf } from "@sandgate/policy";
+import type { Pool, SqlClient } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
 import { type DecisionRecord, mergeDecisions } from "../domain/decision-record.ts";
 import { planReport } from "../domain/decision-report.ts";
-import type { ChangeFeed } from "../feed/change-feed.ts";
 import { topics } from "../feed/topics.ts";
 import { microsecondsOf } from "../messages/microseconds.ts";
 import { digestPolicyChange, type PolicyChange } from "../messages/policy-change.ts";
-import { notifyReplicas } from "./notifications.ts";
+import { announcedChange, type ChangeDeps } from "./announced-change.ts";
+import { claimRequest, type IdentifiedRequest } from "./claim-request.ts";
 import type {
   DecisionQuery,
   DecisionReport,
@@ -29,6 +29,7 @@ import type {
   PositionedChanges,
   PruneResult,
 } from "./policy-store.ts";
+import { grantProviders, withdrawProviders } from "./provider-grants.ts";
 
 const pageBytes = 1024 * 1024;
 const pageRows = 1000;
@@ -38,32 +39,25 @@ const prunedRows = 5000;
 /** Keeps policies and decisions in PostgreSQL. */
 export class PostgresPolicyStore implements PolicyStore {
   readonly #pool: Pool;
-  readonly #audit: AuditLog;
-  readonly #feed: Pick<ChangeFeed, "announce">;
-  readonly #replicaId: string;
+  readonly #change: ChangeDeps;
   readonly #clock: () => number;
 
-  constructor(deps: {
-    pool: Pool;
-    audit: AuditLog;
-    feed: Pick<ChangeFeed, "announce">;
-    replicaId: string;
-    clock: () => number;
-  }) {
+  constructor(deps: ChangeDeps & { readonly clock: () => number }) {
     this.#pool = deps.pool;
-    this.#audit = deps.audit;
-    this.#feed = deps.feed;
-    this.#replicaId = deps.replicaId;
+    this.#change = deps;
     this.#clock = deps.clock;
   }
 
   async setPolicy(scope: SandboxScope, change: PolicyChange, author: PolicyAuthor): Promise<PolicyRevision> {
     const createTime = new Date(this.#clock());
-    return this.#change(async (tx) => {
+    return announcedChange(this.#change, async (tx) => {
       const digest = digestPolicyChange(change, scope.sandboxId, author.principal);
-      const answered = await claimRequest(tx, scope, change.requestId, digest, createTime);
-      if (answered !== undefined) return { changed: [], result: await getRevision(tx, scope.sandboxId, answered) };
+      const answered = await claimRequest(tx, identifyRequest(scope, change.requestId, digest), createTime);
+      if (answered !== undefined)
+        return { changed: [], result: await getRevision(tx, scope.sandboxId, answered.revision ?? 0n) };
       const revision = await appendRevision(tx, scope, change, author, createTime);
+      const policy = fromBinary(PolicySchema, change.policy);
+      await grantProviders(tx, scope, providersOf(policy));
       if (change.requestId !== undefined)
         await tx.query(`update requests set revision = $3 where organization_id = $1 and request_id = $2`, [
           scope.organizationId,
@@ -86,7 +80,7 @@ export class PostgresPolicyStore implements PolicyStore {
         result: create(PolicyRevisionSchema, {
           sandboxId: scope.sandboxId,
           revision,
-          policy: fromBinary(PolicySchema, change.policy),
+          policy,
           author: author.principal,
           createTime: timestampFromDate(createTime),
         }),
@@ -146,7 +140,7 @@ export class PostgresPolicyStore implements PolicyStore {
 
   async retire(sandboxIds: readonly string[]): Promise<void> {
     if (sandboxIds.length === 0) return;
-    await this.#change(async (tx) => {
+    await announcedChange(this.#change, async (tx) => {
       const { rows } = await tx.query<{ sandbox_id: string }>(
         `with retired as (
            select sandbox_id, row_number() over (order by sandbox_id) as number
@@ -164,6 +158,7 @@ export class PostgresPolicyStore implements PolicyStore {
          returning c.sandbox_id`,
         [sandboxIds, new Date(this.#clock())],
       );
+      await withdrawProviders(tx, sandboxIds);
       const changed = rows.map((row) => topics.sandbox(row.sandbox_id));
       return { changed: changed.length === 0 ? [] : [topics.policies, ...changed], result: undefined };
     });
@@ -217,7 +212,7 @@ export class PostgresPolicyStore implements PolicyStore {
       enforce_us: String(microsecondsOf(enforceTime ?? now)),
       fault,
     }));
-    await this.#change(async (tx) => {
+    await announcedChange(this.#change, async (tx) => {
       const { rows } = await tx.query<{ sandbox_id: string }>(
         `with reported as (
            select r.*
@@ -268,7 +263,7 @@ export class PostgresPolicyStore implements PolicyStore {
   }
 
   async storeDecisions(report: DecisionReport): Promise<bigint> {
-    return this.#change(async (tx) => {
+    return announcedChange(this.#change, async (tx) => {
       const reportTime = new Date(this.#clock());
       const storedSequence = await claimRun(tx, report.proxyRunId, reportTime);
       const plan = planReport(storedSequence, {
@@ -355,18 +350,6 @@ export class PostgresPolicyStore implements PolicyStore {
     return { ...removed, more: Math.max(...Object.values(removed)) === prunedRows };
   }
 
-  /** Runs one transaction and tells every replica's watchers what it changed: the others by NOTIFY, ours at once. */
-  async #change<T>(run: (tx: SqlClient) => Promise<Effect<T>>): Promise<T> {
-    const { changed, result } = await withTransaction(this.#pool, async (tx) => {
-      const effect = await run(tx);
-      if (effect.changed.length > 0) await notifyReplicas(tx, this.#replicaId, effect.changed);
-      if (effect.audit !== undefined) await this.#audit.append(tx, effect.audit);
-      return effect;
-    });
-    this.#feed.announce(changed);
-    return result;
-  }
-
   async #findPosition(stream: "policies" | "decisions"): Promise<bigint> {
     const { rows } = await this.#pool.query<{ position: bigint }>(
       `select position from change_counters where stream = $1`,
@@ -376,36 +359,14 @@ export class PostgresPolicyStore implements PolicyStore {
   }
 }
 
-/** What one transaction did. */
-interface Effect<T> {
-  /** The topics whose watchers have something new to read. */
-  readonly changed: readonly string[];
-  readonly audit?: AuditRecord;
-  readonly result: T;
-}
-
-/** The revision that a repeated request was answered with; undefined if this is the first time. */
-async function claimRequest(
-  tx: SqlClient,
-  scope: SandboxScope,
+function identifyRequest(
+  { organizationId }: SandboxScope,
   requestId: string | undefined,
   digest: Uint8Array,
-  createTime: Date,
-): Promise<bigint | undefined> {
-  if (requestId === undefined) return undefined;
-  const key = [scope.organizationId, requestId];
-  const claimed = await tx.query(
-    `insert into requests (organization_id, request_id, digest, create_time) values ($1, $2, $3, $4) on conflict do nothing`,
-    [...key, digest, createTime],
-  );
-  if (claimed.rowCount > 0) return undefined;
-  const { rows } = await tx.query<{ digest: Buffer; revision: bigint }>(
-    `select digest, revision from requests where organization_id = $1 and request_id = $2`,
-    key,
-  );
-  if (rows[0]?.digest.equals(digest) !== true)
-    throw new ServiceError("REQUEST_ID_REUSED", "the request id was used for another request");
-  return rows[0].revision;
+): IdentifiedRequest | undefined {
+  return requestId === undefined
+    ? undefined
+    : { organizationId, requestId, digest, isSame: (first) => first.equals(digest) };
 }
 
 async function appendRevision(
