@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type RevocationKind, type WatchTrustResponse, WatchTrustResponseSchema } from "@sandgate/api/auth";
@@ -7,6 +7,8 @@ import {
   DecisionSchema,
   type Enforcement,
   EnforcementSchema,
+  type ProviderKind,
+  type SandboxProvidersSchema,
   type WatchPoliciesResponse,
   WatchPoliciesResponseSchema,
 } from "@sandgate/api/policy";
@@ -28,12 +30,17 @@ export class ControlPlane {
   heartbeats = true;
   /** While false, Policy hangs: it takes calls and says nothing. */
   policyAnswers = true;
+  /** The placeholders whose secrets were asked for. */
+  readonly releases: string[] = [];
+  /** No secret is released before it. */
+  holdReleases: Promise<void> = Promise.resolve();
   /** How often its stream was opened. */
   policyStreams = 0;
   readonly #key = generateKeyPairSync("ec", { namedCurve: "P-256" });
   readonly #trust = new Feed<WatchTrustResponse>();
   readonly #policies = new Feed<WatchPoliciesResponse>();
   readonly #stored = new Map<string, { revision: bigint; policy: PolicyInit }>();
+  readonly #providers = new Map<string, readonly TestProvider[]>();
   readonly #waiting = new Set<() => void>();
   #sequence = 1n;
   #version = 0n;
@@ -86,6 +93,17 @@ export class ControlPlane {
       this.#wake();
       return { $typeName: "sandgate.policy.v1.ReportPolicyStatusResponse" };
     },
+    releaseProviderSecret: async (request) => {
+      this.#requireUp();
+      const { sandboxId = "", placeholder = "", providerId = "", version = 0n } = request;
+      this.releases.push(placeholder);
+      await this.holdReleases;
+      const found = this.#providers.get(sandboxId)?.find((own) => own.placeholder === placeholder);
+      if (found === undefined) throw new ServiceError("PROVIDER_NOT_FOUND", "no such provider");
+      if (found.providerId !== providerId || found.version !== version)
+        throw new ServiceError("PROVIDER_CHANGED", "the provider has another version");
+      return { $typeName: "sandgate.policy.v1.ReleaseProviderSecretResponse", secret: found.secret };
+    },
     reportDecisions: async (request) => {
       this.#requireUp();
       const { firstSequence: first = 0n, dropped = 0n, decisions = [] } = request;
@@ -105,6 +123,28 @@ export class ControlPlane {
     this.#stored.set(sandboxId, { revision, policy });
     this.#push({ upserted: [{ sandboxId, revision, policy }] });
     return revision;
+  }
+
+  /** Makes these the providers of a sandbox, and pushes them beside its policy. Resolves when the proxy has taken them. */
+  async setProviders(sandboxId: string, ...providers: readonly TestProvider[]): Promise<void> {
+    this.#providers.set(sandboxId, providers);
+    const entry = this.#stored.get(sandboxId);
+    if (entry === undefined) throw new Error("the sandbox has no policy");
+    entry.revision += 1n;
+    this.#push({ upserted: [{ sandboxId, ...entry }], providers: [this.#providersOf(sandboxId)] });
+    await this.enforced(sandboxId, entry.revision);
+  }
+
+  #providersOf(sandboxId: string): MessageInitShape<typeof SandboxProvidersSchema> {
+    const providers = this.#providers.get(sandboxId) ?? [];
+    return {
+      sandboxId,
+      providers: providers.map(({ providerId, placeholder, version, secret: _, ...provider }) => ({
+        providerId,
+        provider: { ...provider, version },
+        placeholderDigest: createHash("sha256").update(placeholder).digest(),
+      })),
+    };
   }
 
   /** Publishes these signing keys in place of those before. */
@@ -209,6 +249,7 @@ export class ControlPlane {
         version: this.#version,
         snapshot: true,
         upserted: [...this.#stored].map(([sandboxId, entry]) => ({ sandboxId, ...entry })),
+        providers: [...this.#stored.keys()].map((sandboxId) => this.#providersOf(sandboxId)),
       });
     else if (this.policyAnswers) yield heartbeat();
     const timer = setInterval(() => {
@@ -223,6 +264,19 @@ export class ControlPlane {
 }
 
 type PolicyInit = NonNullable<MessageInitShape<typeof import("@sandgate/api/policy").PolicyRevisionSchema>["policy"]>;
+
+/** A provider with its secret, and the placeholder that one sandbox has for it. */
+export interface TestProvider {
+  readonly providerId: string;
+  readonly name: string;
+  readonly version: bigint;
+  readonly kind: ProviderKind;
+  readonly header?: string;
+  readonly username?: string;
+  readonly endpoints: { host: string; port: number; path: string; cleartext: boolean }[];
+  readonly placeholder: string;
+  readonly secret: string;
+}
 
 /** A queue that is read as a stream; what is pushed while nobody reads waits. */
 class Feed<T> {

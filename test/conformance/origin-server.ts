@@ -16,15 +16,19 @@ export class OriginServer {
   /** One for each connection, in order. */
   readonly received: string[] = [];
   behaviour: OriginBehaviour = echoRequest;
+  /** PEM of the authority of its certificate, of a TLS origin that was started. */
+  authority = "";
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
 
   async start(kind: "plain" | "tls"): Promise<number> {
     const serve = (socket: Socket) => this.#serve(socket);
+    const identity = kind === "tls" ? await selfSigned() : undefined;
+    this.authority = identity?.authority ?? "";
     const server =
-      kind === "plain"
+      identity === undefined
         ? createServer({ allowHalfOpen: true }, serve)
-        : createTlsServer({ ...(await selfSigned()), allowHalfOpen: true }, serve);
+        : createTlsServer({ key: identity.key, cert: identity.cert, allowHalfOpen: true }, serve);
     server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on("error", () => undefined);
@@ -57,7 +61,7 @@ export class OriginServer {
   }
 }
 
-async function selfSigned(): Promise<{ key: string; cert: string }> {
+async function selfSigned(): Promise<{ key: string; cert: string; authority: string }> {
   const notAfter = Date.now() + 3_600_000;
   const files = await createCertificateAuthority({ commonName: "conformance", notAfter });
   const authority = await loadCertificateAuthority(files);
@@ -71,5 +75,9 @@ async function selfSigned(): Promise<{ key: string; cert: string }> {
     notAfter,
     now: Date.now(),
   });
-  return { key: privateKey.export({ type: "pkcs8", format: "pem" }).toString(), cert: leaf.pem };
+  return {
+    key: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    cert: leaf.pem,
+    authority: files.certificatePem,
+  };
 }

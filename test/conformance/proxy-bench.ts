@@ -77,6 +77,7 @@ export class ProxyBench {
       limits: { ...defaultLimits, resolveTimeoutMs: 600, ...limits },
       dnsServers: [dnsServer],
       developmentOrigins: [],
+      originAuthorities: [this.tls.authority],
       ownPorts: new Set([9901]),
       clock: () => Date.now() + this.clockSkewMs,
       newDecisionId,

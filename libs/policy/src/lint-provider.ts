@@ -37,9 +37,9 @@ const reservedPrefixes = [
 const reservedVariables =
   /^(?:PATH|HOME|USER|LOGNAME|LANG|SHELL|IFS|SANDBOX_ID|(?:LD|DYLD|NODE|SANDGATE)_.*|.*_PROXY)$/i;
 
-/** Whether a text can be sent as a secret in a header: 1 to 4096 printable ASCII characters, no space at either end. */
+/** Whether a text can be sent as a secret in a header: 8 to 4096 printable ASCII characters, no space at either end. */
 export function isProviderSecret(text: string): boolean {
-  return /^[\x21-\x7e](?:[\x20-\x7e]{0,4094}[\x21-\x7e])?$/.test(text);
+  return /^[\x21-\x7e](?:[\x20-\x7e]{6,4094}[\x21-\x7e])?$/.test(text);
 }
 
 /**

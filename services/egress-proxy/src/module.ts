@@ -11,6 +11,9 @@ import { ChannelSet } from "./channel/channel-set.ts";
 import { DecisionLog, type DecisionReport } from "./control/decision-log.ts";
 import { PolicyFeed } from "./control/policy-feed.ts";
 import { StatusReporter } from "./control/status-reporter.ts";
+import { CredentialInjector } from "./credentials/credential-injector.ts";
+import { ProviderTable } from "./credentials/provider-table.ts";
+import { SecretCache } from "./credentials/secret-cache.ts";
 import { type DevelopmentOrigin, type Dial, Dialer } from "./decision/dialer.ts";
 import { Gatekeeper } from "./decision/gatekeeper.ts";
 import { PolicyTable } from "./decision/policy-table.ts";
@@ -21,7 +24,10 @@ import { ProxyMetrics } from "./proxy-metrics.ts";
 /** What the egress proxy is made of. */
 export interface EgressProxyDeps {
   readonly auth: Pick<Client<typeof AuthService>, "watchTrust">;
-  readonly policy: Pick<Client<typeof PolicyService>, "watchPolicies" | "reportPolicyStatus" | "reportDecisions">;
+  readonly policy: Pick<
+    Client<typeof PolicyService>,
+    "watchPolicies" | "reportPolicyStatus" | "reportDecisions" | "releaseProviderSecret"
+  >;
   readonly trustDomain: string;
   /** Holds one directory for each sandbox. */
   readonly egressDirectory: string;
@@ -29,6 +35,8 @@ export interface EgressProxyDeps {
   /** Default: those of the machine. */
   readonly dnsServers?: readonly string[] | undefined;
   readonly developmentOrigins: readonly DevelopmentOrigin[];
+  /** PEM of the authorities of origins that the proxy itself speaks TLS to. Default: those that Node brings. */
+  readonly originAuthorities?: readonly string[] | undefined;
   /** Ports of the suite itself: never dialled on an address of this machine. */
   readonly ownPorts: ReadonlySet<number>;
   readonly clock: () => number;
@@ -61,6 +69,8 @@ export function createEgressProxyModule(deps: EgressProxyDeps): EgressProxyModul
   const onFault = (what: string) => (fault: unknown) => logger.warn({ err: fault }, what);
 
   const policies = new PolicyTable();
+  const providers = new ProviderTable();
+  const secrets = new SecretCache({ client: deps.policy });
   const trust = new TrustState({ clock });
   const status = new StatusReporter({ client: deps.policy, onFault: onFault("policy status could not be reported") });
   const decisions = new DecisionLog({
@@ -92,6 +102,9 @@ export function createEgressProxyModule(deps: EgressProxyDeps): EgressProxyModul
     {
       gatekeeper,
       dialer,
+      credentials: new CredentialInjector({ providers, secrets }),
+      originAuthorities: deps.originAuthorities,
+      onOutage: () => secrets.forgetAll(),
       policies,
       trust,
       limits,
@@ -112,6 +125,8 @@ export function createEgressProxyModule(deps: EgressProxyDeps): EgressProxyModul
   const feed: PolicyFeed = new PolicyFeed({
     client: deps.policy,
     policies,
+    providers,
+    secrets,
     channels,
     status,
     clock,
@@ -120,6 +135,8 @@ export function createEgressProxyModule(deps: EgressProxyDeps): EgressProxyModul
   });
   trust.onChange((change) => {
     if (changesKeys(change)) gatekeeper.forgetTokens();
+    const revoked = revokedSandbox(change);
+    if (revoked !== undefined) secrets.forget(revoked);
   });
 
   return {
@@ -138,6 +155,7 @@ export function createEgressProxyModule(deps: EgressProxyDeps): EgressProxyModul
       stopping.abort();
       resolver.stop();
       await channels.stop();
+      secrets.forgetAll();
       status.stop();
       await decisions.stop(lastReportMs);
     },
@@ -162,6 +180,15 @@ function changesKeys({ change }: WatchTrustResponse): boolean {
     default:
       return false;
   }
+}
+
+/** The sandbox that a change ends, or an incarnation of. */
+function revokedSandbox({ change }: WatchTrustResponse): string | undefined {
+  if (change.case === "sandbox") return change.value.alive ? undefined : change.value.sandboxId;
+  if (change.case !== "revocation") return undefined;
+  const { kind, subject } = change.value;
+  if (kind === RevocationKind.SANDBOX) return subject;
+  return kind === RevocationKind.INCARNATION ? subject.split("/", 1)[0] : undefined;
 }
 
 function ownAddresses(): ReadonlySet<string> {

@@ -1,4 +1,4 @@
-import { developmentOnly, sections } from "@sandgate/config";
+import { developmentOnly, filePath, sections } from "@sandgate/config";
 import { parseAddress, parseHostName } from "@sandgate/policy";
 import * as z from "zod";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -96,6 +96,11 @@ export const proxyConfig = z.strictObject({
     })
     .prefault({})
     .describe("where names are resolved"),
+  origin_ca_file: filePath()
+    .optional()
+    .describe(
+      "further authorities of the origins that the proxy itself speaks TLS to, which are those of providers, in PEM",
+    ),
   user,
   limits,
   development: developmentOnly(

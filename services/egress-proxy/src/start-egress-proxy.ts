@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { rootCertificates } from "node:tls";
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { type CertificatesInUse, createClient, createGrpcChannel, FileCertificateStore } from "@sandgate/rpc";
@@ -61,6 +63,7 @@ export async function startEgressProxy(
       ...origin,
       targetPort: target_port,
     })),
+    originAuthorities: readOriginAuthorities(config.origin_ca_file),
     ownPorts: new Set([
       config.admin.port,
       ...Object.values(config.clients).flatMap(({ address }) => [address].flat().map(portOf)),
@@ -84,6 +87,11 @@ export async function startEgressProxy(
       certificates.close();
     },
   };
+}
+
+/** Node's own authorities, and those of the file where there is one. */
+function readOriginAuthorities(file: string | undefined): readonly string[] | undefined {
+  return file === undefined ? undefined : [...rootCertificates, readFileSync(file, "utf8")];
 }
 
 /** The port of an address; 0, which is no one's, for a Unix socket. */

@@ -92,7 +92,7 @@ describe("a provider", () => {
     expect(await reasonOf(fixture.foreigner.getProvider({ name: written.name }))).toBe("PROVIDER_NOT_FOUND");
     expect(await reasonOf(fixture.foreigner.updateProvider({ name: written.name, secret }))).toBe("PROVIDER_NOT_FOUND");
     expect(await reasonOf(fixture.foreigner.deleteProvider({ name: written.name }))).toBe("PROVIDER_NOT_FOUND");
-    await fixture.foreigner.createProvider({ provider: { ...written, environment: "THEIRS" }, secret: "theirs" });
+    await fixture.foreigner.createProvider({ provider: { ...written, environment: "THEIRS" }, secret: "sk-theirs" });
     expect(await environmentOf(await sandboxWith(written.name))).toHaveProperty("MODELS_KEY");
   });
 
@@ -100,9 +100,11 @@ describe("a provider", () => {
     const request = { requestId: crypto.randomUUID(), provider: provider(), secret };
     const first = await fixture.policy.createProvider(request);
     expect(await fixture.policy.createProvider(request)).toEqual(first);
-    expect(await reasonOf(fixture.policy.createProvider({ ...request, secret: "another" }))).toBe("REQUEST_ID_REUSED");
+    expect(await reasonOf(fixture.policy.createProvider({ ...request, secret: "sk-another" }))).toBe(
+      "REQUEST_ID_REUSED",
+    );
     expect(await reasonOf(fixture.policy.createProvider({ ...request, requestId: "" }))).toBe("PROVIDER_EXISTS");
-    const rotation = { requestId: crypto.randomUUID(), name: request.provider.name, secret: "next" };
+    const rotation = { requestId: crypto.randomUUID(), name: request.provider.name, secret: "sk-next-1" };
     expect((await fixture.policy.updateProvider(rotation)).provider?.version).toBe(2n);
     expect((await fixture.policy.updateProvider(rotation)).provider?.version).toBe(2n);
     const removal = { requestId: crypto.randomUUID(), name: request.provider.name };
@@ -171,7 +173,7 @@ describe("GetSandboxProviderEnvironment", () => {
     const [one, other] = [await sandboxWith(written.name), await sandboxWith(written.name)];
     const before = (await environmentOf(one)).MODELS_KEY;
     expect((await environmentOf(other)).MODELS_KEY).not.toBe(before);
-    await fixture.policy.updateProvider({ name: written.name, secret: "next" });
+    await fixture.policy.updateProvider({ name: written.name, secret: "sk-next-1" });
     await fixture.policy.setPolicy({ sandbox: one, policy: { rules, providers: [written.name, "more"] } });
     expect((await environmentOf(one)).MODELS_KEY).toBe(before);
     await fixture.policy.setPolicy({ sandbox: one, policy: { rules } });
@@ -223,7 +225,7 @@ describe("WatchPolicies", () => {
     await next();
     await fixture.policy.createProvider({ provider: written, secret });
     expect(await next()).toEqual([1n]);
-    await fixture.policy.updateProvider({ name: written.name, secret: "next" });
+    await fixture.policy.updateProvider({ name: written.name, secret: "sk-next-1" });
     expect(await next()).toEqual([2n]);
     await fixture.policy.deleteProvider({ name: written.name });
     expect(await next()).toEqual([]);
@@ -266,9 +268,11 @@ describe("ReleaseProviderSecret", () => {
     const sandbox = await sandboxWith(written.name);
     const request = await releaseRequest(sandbox);
     expect(await fixture.proxy.releaseProviderSecret(request)).toMatchObject({ secret });
-    await fixture.policy.updateProvider({ name: written.name, secret: "next" });
+    await fixture.policy.updateProvider({ name: written.name, secret: "sk-next-1" });
     expect(await reasonOf(fixture.proxy.releaseProviderSecret(request))).toBe("PROVIDER_CHANGED");
-    expect(await fixture.proxy.releaseProviderSecret({ ...request, version: 2n })).toMatchObject({ secret: "next" });
+    expect(await fixture.proxy.releaseProviderSecret({ ...request, version: 2n })).toMatchObject({
+      secret: "sk-next-1",
+    });
   });
 
   it("does not take the placeholder of another sandbox, nor of a provider that took over the name", async () => {
@@ -335,7 +339,7 @@ describe("a secret at rest", () => {
   it("is not sent elsewhere by who can write into the database: a changed row opens nothing", async () => {
     const [written, evil] = [provider(), provider({ endpoints: [{ host: "evil.example" }] })];
     await fixture.policy.createProvider({ provider: written, secret });
-    await fixture.policy.createProvider({ provider: evil, secret: "x" });
+    await fixture.policy.createProvider({ provider: evil, secret: "sk-other-1" });
     const sandbox = await sandboxWith(written.name);
     const request = await releaseRequest(sandbox);
     await fixture.database.pool.query(

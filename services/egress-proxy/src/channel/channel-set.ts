@@ -12,14 +12,15 @@ const sweepMs = 1000;
  * nothing that is open stays so: a revocation could not reach it.
  */
 export class ChannelSet {
-  readonly #deps: ChannelDeps;
+  readonly #deps: ChannelDeps & { readonly onOutage: () => void };
   readonly #directory: string;
   readonly #around: (channel: Channel) => Channel;
   readonly #channels = new Map<string, Entry>();
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(
-    deps: ChannelDeps,
+    /** `onOutage` is told every second while what decides is not known. */
+    deps: ChannelDeps & { readonly onOutage: () => void },
     options: { readonly directory: string; readonly around?: ((channel: Channel) => Channel) | undefined },
   ) {
     this.#deps = deps;
@@ -99,7 +100,10 @@ export class ChannelSet {
 
   async #sweep(): Promise<void> {
     const outage = this.#deps.gatekeeper.findOutage();
-    if (outage !== undefined) for (const { channel } of this.#channels.values()) channel.cutAllowed(outage);
+    if (outage !== undefined) {
+      this.#deps.onOutage();
+      for (const { channel } of this.#channels.values()) channel.cutAllowed(outage);
+    }
     for (const entry of [...this.#channels.values()]) {
       if (entry.state !== "open" || (await entry.channel.isReachable()) || entry.state !== "open") continue;
       entry.state = "closed";

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { TrustState } from "@sandgate/identity";
 import { type CompiledPolicy, decide, parseAddress, vetAddress } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
+import type { CredentialInjector } from "../credentials/credential-injector.ts";
 import type { Dialer } from "../decision/dialer.ts";
 import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
 import type { PolicyTable } from "../decision/policy-table.ts";
@@ -16,6 +17,9 @@ import { writeRefusal } from "./refusal-reply.ts";
 export interface ChannelDeps {
   readonly gatekeeper: Gatekeeper;
   readonly dialer: Dialer;
+  readonly credentials: CredentialInjector;
+  /** PEM of the authorities of origins that the proxy itself speaks TLS to; undefined: those that Node brings. */
+  readonly originAuthorities: readonly string[] | undefined;
   readonly policies: PolicyTable;
   readonly trust: Pick<TrustState, "watch">;
   readonly limits: Limits;
@@ -130,12 +134,15 @@ export class Channel {
   }
 
   #createContext(): ConnectionContext {
-    const { gatekeeper, dialer, limits, viaName, trust, policies, onFault, clock } = this.#deps;
+    const { gatekeeper, dialer, credentials, originAuthorities, limits, viaName, trust, policies, onFault, clock } =
+      this.#deps;
     const secondNow = () => Math.floor(clock() / 1000);
     return {
       sandboxId: this.sandboxId,
       gatekeeper,
       dialer,
+      credentials,
+      originAuthorities,
       limits,
       viaName,
       onFault,
@@ -164,7 +171,8 @@ export class Channel {
 }
 
 function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange): boolean {
-  const { destination, dialled } = exchange;
+  const { destination, dialled, credential } = exchange;
+  if (credential?.isStillGranted() === false) return false;
   if (destination === undefined) return true;
   if (policy === undefined) return false;
   const verdict = decide(policy, destination);

@@ -1,8 +1,10 @@
 import type { Socket } from "node:net";
 import type { Authority, Host } from "@sandgate/policy";
 import { parseHostName } from "@sandgate/policy";
+import type { CredentialInjector, InjectedField } from "../credentials/credential-injector.ts";
 import type { Dialer, Dialled } from "../decision/dialer.ts";
 import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
+import { startOriginTls } from "../decision/origin-tls.ts";
 import { Refusal } from "../decision/refusal.ts";
 import { HeadScanner } from "../http/head-scanner.ts";
 import { type ProxyRequest, parseRequest } from "../http/request.ts";
@@ -19,6 +21,9 @@ export interface ConnectionContext {
   readonly sandboxId: string;
   readonly gatekeeper: Gatekeeper;
   readonly dialer: Dialer;
+  readonly credentials: CredentialInjector;
+  /** PEM of the authorities of origins that the proxy itself speaks TLS to; undefined: those that Node brings. */
+  readonly originAuthorities: readonly string[] | undefined;
   readonly limits: Limits;
   /** Names this proxy in Via, so that a request that comes back to it is known. */
   readonly viaName: string;
@@ -129,6 +134,7 @@ async function serveRequest(
   let dialled: Dialled | undefined;
   try {
     gatekeeper.requireStanding(claims); // once more: from here on a revocation cuts
+    const injected = await takeCredential(context, exchange, request);
     dialled = tunnel?.first ?? (await context.dialer.connect(request.destination, permission, exchange.signal));
     if (tunnel !== undefined) tunnel.first = undefined;
     exchange.reach(dialled);
@@ -143,7 +149,8 @@ async function serveRequest(
           request,
           path: request.path,
           forwards,
-          upstream: dialled.socket,
+          injected,
+          upstream: await openUpstream(context, request, dialled, exchange.signal),
           limits: context.limits,
           viaName: context.viaName,
         });
@@ -156,6 +163,34 @@ async function serveRequest(
       dialled.socket.destroy();
     }
   }
+}
+
+/** The credential that the request uses, if any: from here on the exchange lives no longer than the grant. */
+async function takeCredential(
+  { credentials, sandboxId }: ConnectionContext,
+  exchange: Exchange,
+  request: ProxyRequest,
+): Promise<InjectedField | undefined> {
+  const use = credentials.find(sandboxId, request);
+  if (use === undefined) return undefined;
+  exchange.use({ isStillGranted: () => credentials.isStillGranted(sandboxId, use, request) });
+  return credentials.fill(sandboxId, use);
+}
+
+/** What a request is written to: the connection, or TLS over it where the origin is a provider's and speaks TLS. */
+async function openUpstream(
+  { credentials, sandboxId, originAuthorities, limits }: ConnectionContext,
+  { destination }: ProxyRequest,
+  { socket }: Dialled,
+  signal: AbortSignal,
+): Promise<Socket> {
+  if (!credentials.speaksTls(sandboxId, destination)) return socket;
+  return startOriginTls(socket, {
+    serverName: destination.host.text,
+    authorities: originAuthorities,
+    timeoutMs: limits.dialTimeoutMs,
+    signal,
+  });
 }
 
 async function authenticate(context: ConnectionContext, request: ProxyRequest): Promise<EgressIdentity> {

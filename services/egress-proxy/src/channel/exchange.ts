@@ -20,6 +20,7 @@ export class Exchange {
   readonly #abort = new AbortController();
   #facts: DecisionReport;
   #destination: Authority | undefined;
+  #credential: { isStillGranted(): boolean } | undefined;
   #dialled: { readonly address: string; readonly vetted: boolean } | undefined;
   #ended = false;
 
@@ -53,6 +54,16 @@ export class Exchange {
   /** What was dialled. */
   get dialled(): { readonly address: string; readonly vetted: boolean } | undefined {
     return this.#dialled;
+  }
+
+  /** What of it rests on a provider, if anything does. */
+  get credential(): { isStillGranted(): boolean } | undefined {
+    return this.#credential;
+  }
+
+  /** Says that a secret goes with it: a change of what is granted may cut it from now on. */
+  use(credential: { isStillGranted(): boolean }): void {
+    this.#credential = credential;
   }
 
   /** The canonical destination as far as it is known; empty and 0 before. */

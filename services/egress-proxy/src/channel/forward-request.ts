@@ -1,4 +1,6 @@
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { InjectedField } from "../credentials/credential-injector.ts";
 import { Refusal } from "../decision/refusal.ts";
 import type { BodyFraming } from "../http/body-framing.ts";
 import { readBody } from "../http/body-reader.ts";
@@ -21,6 +23,8 @@ interface Forwarding {
   readonly path: string;
   /** Of OPTIONS with Max-Forwards, this hop counted. */
   readonly forwards: number | undefined;
+  /** The field in which a secret takes the placeholder's place. */
+  readonly injected: InjectedField | undefined;
   /** A connection of this request's own. */
   readonly upstream: Socket;
   readonly limits: Limits;
@@ -135,9 +139,10 @@ function badAnswer(message: string): Refusal {
   return Refusal.fault(502, "upstream_malformed", message);
 }
 
-function writeRequestHead({ request, path, forwards, viaName }: Forwarding): string {
+function writeRequestHead({ request, path, forwards, injected, upstream, viaName }: Forwarding): string {
   const { host, port } = request.destination;
   const name = host.kind === "address" && host.text.includes(":") ? `[${host.text}]` : host.text;
+  const usualPort = upstream instanceof TLSSocket ? 443 : 80;
   const rewritten: ReadonlySet<string> = new Set([
     "host",
     ...(forwards === undefined ? [] : ["max-forwards"]),
@@ -145,8 +150,9 @@ function writeRequestHead({ request, path, forwards, viaName }: Forwarding): str
   ]);
   return [
     `${request.method} ${path} HTTP/1.1`,
-    `host: ${port === 80 ? name : `${name}:${port}`}`,
-    ...fieldLines(request.fields.endToEnd().filter(({ key }) => !rewritten.has(key))),
+    `host: ${port === usualPort ? name : `${name}:${port}`}`,
+    ...fieldLines(request.fields.endToEnd().filter(({ key }) => !rewritten.has(key) && key !== injected?.key)),
+    ...(injected === undefined ? [] : [`${injected.key}: ${injected.reveal()}`]),
     ...(forwards === undefined ? [] : [`max-forwards: ${forwards - 1}`]),
     `via: 1.1 ${viaName}`,
     ...framingLines(request.framing, request.framing.kind === "chunked", request.fields.single("content-length")),
@@ -156,15 +162,16 @@ function writeRequestHead({ request, path, forwards, viaName }: Forwarding): str
 }
 
 function writeAnswerHead(
-  { request, viaName }: Forwarding,
+  { request, injected, viaName }: Forwarding,
   response: OriginResponse,
   connection: "keep-alive" | "close" | "upgrade" | undefined,
 ): string {
   const length =
     response.status >= 200 && response.status !== 204 ? response.fields.single("content-length") : undefined;
+  const echoes = (text: string): boolean => injected?.isIn(text) === true;
   return [
-    `HTTP/1.1 ${response.status} ${response.phrase}`,
-    ...fieldLines(response.fields.endToEnd()),
+    `HTTP/1.1 ${response.status} ${echoes(response.phrase) ? "" : response.phrase}`,
+    ...fieldLines(response.fields.endToEnd().filter(({ name, value }) => !echoes(name) && !echoes(value))),
     `via: 1.1 ${viaName}`,
     ...framingLines(response.framing, chunksFor(request, response.framing), length),
     ...(connection === undefined ? [] : [`connection: ${connection}`]),

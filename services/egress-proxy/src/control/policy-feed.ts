@@ -1,7 +1,9 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { PolicyRevision, PolicyService, WatchPoliciesResponse } from "@sandgate/api/policy";
+import type { BoundProvider, PolicyRevision, PolicyService, WatchPoliciesResponse } from "@sandgate/api/policy";
 import type { Client } from "@sandgate/rpc";
 import type { ChannelSet } from "../channel/channel-set.ts";
+import type { ProviderTable } from "../credentials/provider-table.ts";
+import type { SecretCache } from "../credentials/secret-cache.ts";
 import type { PolicyTable } from "../decision/policy-table.ts";
 import type { StatusReporter } from "./status-reporter.ts";
 
@@ -15,6 +17,8 @@ const restOfSnapshotMs = 500;
 export class PolicyFeed {
   readonly #client: Pick<Client<typeof PolicyService>, "watchPolicies">;
   readonly #policies: PolicyTable;
+  readonly #providers: ProviderTable;
+  readonly #secrets: Pick<SecretCache, "retain" | "forget">;
   readonly #channels: ChannelSet;
   readonly #status: StatusReporter;
   readonly #clock: () => number;
@@ -28,6 +32,8 @@ export class PolicyFeed {
   constructor(options: {
     readonly client: Pick<Client<typeof PolicyService>, "watchPolicies">;
     readonly policies: PolicyTable;
+    readonly providers: ProviderTable;
+    readonly secrets: Pick<SecretCache, "retain" | "forget">;
     readonly channels: ChannelSet;
     readonly status: StatusReporter;
     readonly clock: () => number;
@@ -36,6 +42,8 @@ export class PolicyFeed {
   }) {
     this.#client = options.client;
     this.#policies = options.policies;
+    this.#providers = options.providers;
+    this.#secrets = options.secrets;
     this.#channels = options.channels;
     this.#status = options.status;
     this.#clock = options.clock;
@@ -86,7 +94,11 @@ export class PolicyFeed {
       this.#absent.delete(sandboxId);
     }
     if (change.snapshot) this.#awaitRestOfSnapshot(new Set(change.upserted.map(({ sandboxId }) => sandboxId)));
-    for (const revision of change.upserted) this.#enforce(revision);
+    const providers = new Map(change.providers.map((own) => [own.sandboxId, own.providers]));
+    for (const revision of change.upserted) {
+      this.#grant(revision.sandboxId, providers.get(revision.sandboxId) ?? []);
+      this.#enforce(revision);
+    }
     this.#version = change.version;
     await Promise.all(change.removedSandboxIds.map((sandboxId) => this.#remove(sandboxId)));
   }
@@ -104,8 +116,16 @@ export class PolicyFeed {
     clearTimeout(this.#absent.get(sandboxId));
     this.#absent.delete(sandboxId);
     this.#policies.remove(sandboxId);
+    this.#providers.remove(sandboxId);
+    this.#secrets.forget(sandboxId);
     this.#enforcedAt.delete(sandboxId);
     await this.#channels.remove(sandboxId);
+  }
+
+  /** Before the policy is enforced: what is open is judged by both. */
+  #grant(sandboxId: string, providers: readonly BoundProvider[]): void {
+    this.#providers.replace(sandboxId, providers);
+    this.#secrets.retain(sandboxId, this.#providers.find(sandboxId));
   }
 
   #enforce(revision: PolicyRevision): void {

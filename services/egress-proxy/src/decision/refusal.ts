@@ -9,6 +9,7 @@ export type DenyReason =
   | "binding_mismatch"
   | "loop_detected"
   | "quota_exceeded"
+  | "credential_not_granted"
   | "policy_changed"
   | "first_bytes_timeout"
   | "token_missing"
@@ -34,6 +35,7 @@ export type ProxyFault =
   | "upstream_failed"
   | "upstream_timeout"
   | "upstream_malformed"
+  | "credential_unavailable"
   | Outage
   | "client_closed";
 

@@ -51,10 +51,10 @@ describe("GetInferenceBundle", () => {
     await fixture.policy.setPolicy({ sandbox, policy });
     const baseUrl = async () => (await fixture.policy.getInferenceBundle({ sandbox })).routes[0]?.baseUrl;
     const provider = { name: "models-key", kind: ProviderKind.BEARER, endpoints: [{ host: "models.example.com" }] };
-    await fixture.policy.createProvider({ provider, secret: "sk-1" });
+    await fixture.policy.createProvider({ provider, secret: "sk-0123456" });
     expect(await baseUrl()).toBe("http://models.example.com:443/v1");
     const elsewhere = { ...provider, endpoints: [{ host: "models.example.com", path: "/v2" }] };
-    await fixture.policy.updateProvider({ name: "models-key", provider: elsewhere, secret: "sk-1" });
+    await fixture.policy.updateProvider({ name: "models-key", provider: elsewhere, secret: "sk-0123456" });
     expect(await baseUrl()).toBe("https://models.example.com/v1");
   });
 

@@ -21,6 +21,6 @@ export function readProviderSecret(text: string): Secret {
   if (isProviderSecret(text)) return new Secret(text);
   throw new ServiceError("PROVIDER_INVALID", "the secret is not valid", {
     field: "secret",
-    fault: "a secret is 1 to 4096 printable ASCII characters, without a space at either end",
+    fault: "a secret is 8 to 4096 printable ASCII characters, without a space at either end",
   });
 }
