@@ -80,6 +80,8 @@ export interface FakeControlPlane {
   lifeMs: number;
   /** What Policy grants. */
   audiences: readonly string[];
+  /** What Policy answers for the environment of providers. */
+  providerEnvironment: Record<string, string>;
   /** Calls of this method fail with UNAVAILABLE while it is set. */
   broken: string | undefined;
 }
@@ -136,6 +138,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
     lifeMs: 15 * 60_000,
     broken: undefined,
     audiences: [],
+    providerEnvironment: {},
     mainExit: mainExit.promise,
     until: async (condition) => {
       while (!condition()) await new Promise<void>((resolve) => callWaiters.push(resolve));
@@ -272,6 +275,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       if (!plane.audiences.includes(audience)) throw new ServiceError("AUDIENCE_NOT_GRANTED", "not granted");
       return { permit: `permit for ${audience}` };
     },
+    getSandboxProviderEnvironment: async () => ({ environment: plane.providerEnvironment }),
   };
 
   const sandboxHandlers = {
@@ -290,6 +294,8 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
             send: (command) => commands.push(command === undefined ? {} : { command }),
             end: () => commands.end(),
           });
+          const providers = Object.keys(plane.providerEnvironment);
+          commands.push({ command: { case: "workloadGrants", value: { audiences: [], providers } } });
           for (const wake of sessionWaiters.splice(0)) wake();
         }
         commands.end();

@@ -26,6 +26,7 @@ import type { RevokeOperatorOptions } from "./commands/pki-revoke.ts";
 import type { RotateAuthorityOptions } from "./commands/pki-rotate.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
 import type { SetPolicyOptions } from "./commands/policy-set.ts";
+import type { ProviderOptions } from "./commands/provider-create.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
 import type { RemoveOptions } from "./commands/rm.ts";
 import type { RunOptions } from "./commands/run.ts";
@@ -39,6 +40,8 @@ import type { UpOptions } from "./commands/up.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
+import { parseProviderEndpoint } from "./provider-endpoint.ts";
+import { providerKinds } from "./provider-kinds.ts";
 import { parseDuration } from "./quantities.ts";
 import { type RoleName, roleNames } from "./role-name.ts";
 
@@ -84,6 +87,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
       [],
     )
     .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
+    .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
     .option("-n, --name <name>", "the sandbox's name")
     .option("-k, --keep", "leave the sandbox running afterwards")
     .option("-e, --env <name=value>", "an environment variable, not for secrets; repeatable", collect, [])
@@ -122,6 +126,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .argument("[command...]", "its main process, after --")
     .option("-a, --allow <host[:port]>", "a host it may reach; repeatable", collect, [])
     .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
+    .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
     .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
     .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
     .option("--max-processes <n>", "at most so many processes", count)
@@ -239,6 +244,8 @@ export function createCommandTree(runner: Runner, version: string): Command {
         (await import("./commands/decisions.ts")).printDecisions(context, sandbox, options),
       ),
     );
+
+  addProviderCommands(program, runner);
 
   program.commandsGroup("Identity:");
   command(program, "login")
@@ -682,6 +689,109 @@ export function createCommandTree(runner: Runner, version: string): Command {
       runner({ color: false }, async () => (await import("./commands/help.ts")).printHelp(program, topic)),
     );
   return program;
+}
+
+function addProviderCommands(program: Command, runner: Runner): void {
+  const provider = program
+    .command("provider")
+    .description("Secrets that sandboxes use and never see.")
+    .helpCommand(false);
+  const secretFile = [
+    "--file <file>",
+    "read the secret from this file (default: standard input, or a prompt)",
+  ] as const;
+  const withSettings = (name: string): Command =>
+    command(provider, name)
+      .argument("<name>", "its name")
+      .addOption(
+        new Option("--kind <kind>", "how the secret is sent").choices(providerKinds).default("bearer" as const),
+      )
+      .option("--header <name>", "with --kind header: the header's name")
+      .option("--username <name>", "with --kind basic: the user name")
+      .option(
+        "-e, --endpoint <endpoint>",
+        "where it may be sent: [https://|http://]host[:port][/path]; repeatable",
+        (text: string, previous: readonly ReturnType<typeof parseProviderEndpoint>[]) => [
+          ...previous,
+          parseProviderEndpoint(text),
+        ],
+        [],
+      )
+      .option("--env <variable>", "the variable in which workloads find the placeholder")
+      .option("--base-url-env <variable>", "the variable in which workloads find the first endpoint's base URL")
+      .option(...secretFile);
+  withSettings("create")
+    .summary("store a secret that sandboxes may use")
+    .action(
+      action<[string], ProviderOptions>(runner, async (context, [name], options) =>
+        (await import("./commands/provider-create.ts")).createProvider(context, name, options),
+      ),
+    );
+  command(provider, "ls")
+    .summary("list the providers of your organization")
+    .action(
+      action<[], unknown>(runner, async (context) =>
+        (await import("./commands/provider-ls.ts")).listProviders(context),
+      ),
+    );
+  command(provider, "get")
+    .summary("show one")
+    .argument("<name>", "its name")
+    .action(
+      action<[string], unknown>(runner, async (context, [name]) =>
+        (await import("./commands/provider-ls.ts")).getProvider(context, name),
+      ),
+    );
+  command(provider, "rotate")
+    .summary("replace the secret; placeholders stay as they are")
+    .argument("<name>", "its name")
+    .option(...secretFile)
+    .action(
+      action<[string], Pick<ProviderOptions, "file">>(runner, async (context, [name], options) =>
+        (await import("./commands/provider-create.ts")).rotateProvider(context, name, options),
+      ),
+    );
+  withSettings("update")
+    .summary("replace the settings, with the secret")
+    .action(
+      action<[string], ProviderOptions>(runner, async (context, [name], options) =>
+        (await import("./commands/provider-create.ts")).updateProvider(context, name, options),
+      ),
+    );
+  command(provider, "rm")
+    .summary("remove a provider and its secret; what uses it is cut")
+    .argument("<name>", "its name")
+    .action(
+      action<[string], unknown>(runner, async (context, [name]) =>
+        (await import("./commands/provider-rm.ts")).removeProvider(context, name),
+      ),
+    );
+  command(provider, "bind")
+    .summary("let a sandbox use a provider: its policy names it")
+    .argument("<name>", "the provider's name")
+    .argument("<sandbox>", "name or id")
+    .action(
+      action<[string, string], unknown>(runner, async (context, [name, sandbox]) =>
+        (await import("./commands/provider-bind.ts")).bindProvider(context, name, sandbox),
+      ),
+    );
+  command(provider, "unbind")
+    .summary("let it use the provider no more; what uses it is cut")
+    .argument("<name>", "the provider's name")
+    .argument("<sandbox>", "name or id")
+    .action(
+      action<[string, string], unknown>(runner, async (context, [name, sandbox]) =>
+        (await import("./commands/provider-bind.ts")).unbindProvider(context, name, sandbox),
+      ),
+    );
+  command(provider, "env")
+    .summary("show the variables by which a sandbox uses its providers")
+    .argument("<sandbox>", "name or id")
+    .action(
+      action<[string], unknown>(runner, async (context, [sandbox]) =>
+        (await import("./commands/provider-env.ts")).printProviderEnvironment(context, sandbox),
+      ),
+    );
 }
 
 function command(parent: Command, name: string): Command {

@@ -67,6 +67,34 @@ describe("a supervisor's commands", () => {
     expect(exit).toMatchObject(expected);
   });
 
+  it("G-21 tells processes the placeholders of providers, as soon as they are granted and no longer", async () => {
+    const { plane, session } = sandbox;
+    const granted = (...providers: string[]) =>
+      session.send({ case: "workloadGrants", value: { audiences: [], providers } });
+    const key = async (more: object = {}) => (await sh('printf %s "$MODELS_KEY"', more).collect()).stdout;
+    expect(await key()).toBe("");
+    plane.providerEnvironment = { MODELS_KEY: "sandgate-placeholder-one", http_proxy: "http://evil.example" };
+    granted("models@1");
+    expect(await key()).toBe("sandgate-placeholder-one");
+    expect(await key({ environment: { MODELS_KEY: "own" } })).toBe("own");
+    expect((await sh('printf %s "$http_proxy"').collect()).stdout).toBe("http://127.0.0.1:3128");
+    plane.providerEnvironment = {};
+    granted();
+    expect(await key()).toBe("");
+  });
+
+  it("starts processes with what it knows while the environment of providers cannot be had", async () => {
+    const { plane, session } = sandbox;
+    plane.providerEnvironment = { MODELS_KEY: "sandgate-placeholder-two" };
+    plane.broken = "getSandboxProviderEnvironment";
+    session.send({ case: "workloadGrants", value: { audiences: [], providers: ["models@1"] } });
+    const key = async () => (await sh('printf %s "$MODELS_KEY"').collect()).stdout;
+    expect(await key()).toBe("");
+    plane.broken = undefined;
+    await expect.poll(key, { timeout: 10_000 }).toBe("sandgate-placeholder-two");
+    session.send({ case: "workloadGrants", value: { audiences: [], providers: [] } });
+  });
+
   it("keeps stdout and stderr apart, and both can be opened by name", async () => {
     const { stdout, stderr } = await sh("echo out > /dev/stdout; echo err > /dev/stderr").collect();
     expect({ stdout, stderr }).toEqual({ stdout: "out\n", stderr: "err\n" });

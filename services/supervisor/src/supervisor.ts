@@ -18,6 +18,7 @@ import type { Logger } from "./logger.ts";
 import { runExec } from "./process/exec-session.ts";
 import { LogSpool } from "./process/log-spool.ts";
 import { runMainProcess } from "./process/main-process.ts";
+import { ProviderEnvironment } from "./process/provider-environment.ts";
 import { createWorkload } from "./process/workload.ts";
 import type { SupervisorConfig } from "./supervisor-config.ts";
 import type { Timers } from "./timers.ts";
@@ -165,6 +166,14 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     timers,
     logger,
   });
+  const providerEnvironment = new ProviderEnvironment({
+    sandboxId,
+    policy: createClient(PolicyService, policyChannel),
+    timers,
+    random,
+    signal: stopping.signal,
+    logger,
+  });
   const preparing = createWorkload({ config, privateDirectory: options.privateDirectory, identityDirectory });
   const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
   let endWorkload: (graceMs: number) => Promise<void> = async () => {};
@@ -209,8 +218,9 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const run = async (): Promise<void> => {
     const assignment = await options.assignment;
     const enrolled = keeper.enrol(assignment.credentialSource, stopping.signal);
-    const [workload, forwarder] = await Promise.all([preparing, forwarding]);
-    workload.configure(assignment.config);
+    const [confined, forwarder] = await Promise.all([preparing, forwarding]);
+    confined.configure(assignment.config);
+    const workload = { start: providerEnvironment.around(confined) };
     await enrolled;
     logger.info("enrolled");
     enrolmentChannel.renew();
@@ -228,7 +238,10 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
           onExec: (open) => {
             follow(runExec({ sandboxId, open, sandbox, workload, egressRequests: () => forwarder.requests, logger }));
           },
-          onWorkloadGrants: ({ audiences }) => void identity.grant(audiences),
+          onWorkloadGrants: ({ audiences, providers }) => {
+            void identity.grant(audiences);
+            providerEnvironment.grant(providers);
+          },
           onStartMain: (spec) => {
             // Repeated after every reconnect: there is one main process.
             if (mainStarted) return;

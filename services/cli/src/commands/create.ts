@@ -13,6 +13,7 @@ import { SuiteConnection } from "../suite-connection.ts";
 export interface CreateOptions {
   readonly allow: readonly string[];
   readonly policy?: string;
+  readonly provider: readonly string[];
   readonly env: readonly string[];
   readonly ttl?: number;
   readonly maxProcesses?: number;
@@ -30,7 +31,11 @@ export async function createSandbox(
   command: readonly string[],
   options: CreateOptions,
 ): Promise<number> {
-  const policy = await readRequestedPolicy({ allow: options.allow, file: options.policy });
+  const policy = await readRequestedPolicy({
+    allow: options.allow,
+    file: options.policy,
+    providers: options.provider,
+  });
   const connection = new SuiteConnection(context.clientFile());
   const client = connection.client("sandbox", SandboxService);
   const { sandbox } = await client.createSandbox(

@@ -21,6 +21,7 @@ import { SuiteConnection } from "../suite-connection.ts";
 export interface RunOptions {
   readonly allow: readonly string[];
   readonly policy?: string;
+  readonly provider: readonly string[];
   readonly name?: string;
   readonly keep?: boolean;
   readonly env: readonly string[];
@@ -40,7 +41,11 @@ export async function run(context: CommandContext, words: readonly string[], opt
   timings.mark("start the command line");
   const environment = parseEnvironmentPairs(options.env);
   const streams = localStreams(output, options);
-  const policy = await readRequestedPolicy({ allow: options.allow, file: options.policy });
+  const policy = await readRequestedPolicy({
+    allow: options.allow,
+    file: options.policy,
+    providers: options.provider,
+  });
   const { connection, sandbox } = await createInRunningSuite(context, (client) =>
     client.createSandbox(
       {

@@ -4,10 +4,24 @@ import { escapeLine } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
 
 /**
- * The policy that `--allow` and `--policy` ask for; undefined if neither is there. Refuses both together, and what lint finds.
+ * The policy that `--allow`, `--policy` and `--provider` ask for; undefined if none is there. Refuses hosts beside a file, and what lint finds.
  * What reads and judges policies is loaded only where there is one.
  */
 export async function readRequestedPolicy(options: {
+  allow: readonly string[];
+  file: string | undefined;
+  /** Names of providers beside those of the file. */
+  providers?: readonly string[];
+}): Promise<PolicyMessage | undefined> {
+  const policy = await readWrittenPolicy(options);
+  const { providers = [] } = options;
+  if (providers.length === 0) return policy;
+  const { lintPolicy } = await import("@sandgate/policy");
+  const named = [...new Set([...(policy?.providers ?? []), ...providers])];
+  return requirePolicy(lintPolicy({ ...(policy ?? { rules: [] }), providers: named }), "--provider");
+}
+
+async function readWrittenPolicy(options: {
   allow: readonly string[];
   file: string | undefined;
 }): Promise<PolicyMessage | undefined> {

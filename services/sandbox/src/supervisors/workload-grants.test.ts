@@ -68,7 +68,7 @@ const granted = (...audiences: string[]) => ({
   revision: 1n,
   policy: { identity: { audiences } },
 });
-const told = (...audiences: string[]) => ({ case: "workloadGrants", value: { audiences } });
+const told = (...audiences: string[]) => ({ case: "workloadGrants", value: { audiences, providers: [] } });
 
 describe("what supervisors are told of their workloads' grants", () => {
   it("begins when they connect, or as soon as anything is known", async () => {
@@ -88,6 +88,21 @@ describe("what supervisors are told of their workloads' grants", () => {
     await policy.say({ version: 4n, upserted: [granted("b.example.com")] });
     await policy.say({ version: 5n, removedSandboxIds: [sandboxId] });
     expect([await next(), await next(), await next()]).toEqual([told("a.example.com"), told("b.example.com"), told()]);
+  });
+
+  it("tells of providers and their versions, so that the environment is asked for anew", async () => {
+    const bound = (version: bigint) => ({
+      sandboxId,
+      providers: [{ providerId: "prv-aaaaaaaaaaaaaaaaaaaa", provider: { name: "models", version } }],
+    });
+    const toldOf = (...providers: string[]) => ({ case: "workloadGrants", value: { audiences: [], providers } });
+    await policy.say({ version: 1n, snapshot: true, upserted: [granted()], providers: [bound(1n)] });
+    const { next } = connect();
+    expect(await next()).toEqual(toldOf("models@1"));
+    await policy.say({ version: 2n, upserted: [granted()], providers: [bound(1n)] });
+    await policy.say({ version: 3n, upserted: [granted()], providers: [bound(2n)] });
+    await policy.say({ version: 4n, upserted: [granted()] });
+    expect([await next(), await next()]).toEqual([toldOf("models@2"), toldOf()]);
   });
 
   it("takes away, by a new snapshot, what was granted before the stream broke", async () => {

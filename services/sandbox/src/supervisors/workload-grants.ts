@@ -1,11 +1,19 @@
-import type { PolicyService } from "@sandgate/api/policy";
+import { isDeepStrictEqual } from "node:util";
+import type { PolicyService, WatchPoliciesResponse } from "@sandgate/api/policy";
 import type { Client } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import { pause } from "../reconciler/pause.ts";
 import type { SupervisorSession } from "./supervisor-session.ts";
 import type { SupervisorSessions } from "./supervisor-sessions.ts";
 
-const none: readonly string[] = [];
+/** What one workload is granted beside what it may reach. */
+interface Grants {
+  readonly audiences: readonly string[];
+  /** As `name@version`. */
+  readonly providers: readonly string[];
+}
+
+const none: Grants = { audiences: [], providers: [] };
 
 /**
  * Tells supervisors what policy grants their workloads, as the Policy service streams it. It only tells what to offer: whoever gives
@@ -16,7 +24,7 @@ export class WorkloadGrantsFeed {
   readonly #sessions: Pick<SupervisorSessions, "find" | "list">;
   readonly #logger: Pick<Logger, "warn">;
   /** Of the sandboxes that are granted any. */
-  #audiences = new Map<string, readonly string[]>();
+  #grants = new Map<string, Grants>();
   #version = 0n;
   #isKnown = false;
 
@@ -33,8 +41,8 @@ export class WorkloadGrantsFeed {
   /** Tells a supervisor that has just connected; one that connects before anything is known is told as soon as it is. */
   tell(session: SupervisorSession): void {
     if (!this.#isKnown || session.closed.aborted) return;
-    const audiences = [...(this.#audiences.get(session.sandboxId) ?? none)];
-    session.send({ case: "workloadGrants", value: { audiences } });
+    const { audiences, providers } = this.#grants.get(session.sandboxId) ?? none;
+    session.send({ case: "workloadGrants", value: { audiences: [...audiences], providers: [...providers] } });
   }
 
   /** Follows the stream, and reconnects, until the signal aborts. */
@@ -52,29 +60,28 @@ export class WorkloadGrantsFeed {
     }
   }
 
-  #apply(change: {
-    readonly version: bigint;
-    readonly snapshot: boolean;
-    readonly upserted: readonly {
-      readonly sandboxId: string;
-      readonly policy?: { readonly identity?: { readonly audiences: readonly string[] } | undefined } | undefined;
-    }[];
-    readonly removedSandboxIds: readonly string[];
-  }): void {
+  #apply(change: WatchPoliciesResponse): void {
     const isFirst = !this.#isKnown;
-    if (change.snapshot) this.#audiences = new Map();
+    if (change.snapshot) this.#grants = new Map();
     this.#isKnown = true;
     this.#version = change.version;
-    for (const { sandboxId, policy } of change.upserted) this.#set(sandboxId, policy?.identity?.audiences ?? none);
+    const providers = new Map(change.providers.map((own) => [own.sandboxId, own.providers]));
+    for (const { sandboxId, policy } of change.upserted)
+      this.#set(sandboxId, {
+        audiences: policy?.identity?.audiences ?? [],
+        providers: (providers.get(sandboxId) ?? []).map(
+          ({ provider }) => `${provider?.name ?? ""}@${provider?.version ?? 0n}`,
+        ),
+      });
     for (const sandboxId of change.removedSandboxIds) this.#set(sandboxId, none);
     if (change.snapshot || isFirst) for (const session of this.#sessions.list()) this.tell(session);
   }
 
-  #set(sandboxId: string, audiences: readonly string[]): void {
-    const before = this.#audiences.get(sandboxId) ?? none;
-    if (audiences.length === 0) this.#audiences.delete(sandboxId);
-    else this.#audiences.set(sandboxId, audiences);
+  #set(sandboxId: string, grants: Grants): void {
+    const before = this.#grants.get(sandboxId) ?? none;
+    if (isDeepStrictEqual(grants, none)) this.#grants.delete(sandboxId);
+    else this.#grants.set(sandboxId, grants);
     const session = this.#sessions.find(sandboxId);
-    if (session !== undefined && before.join(" ") !== audiences.join(" ")) this.tell(session);
+    if (session !== undefined && !isDeepStrictEqual(before, grants)) this.tell(session);
   }
 }

@@ -28,7 +28,7 @@ export async function runExec(options: {
   sandboxId: string;
   open: OpenExec;
   sandbox: Client<typeof SandboxService>;
-  workload: Workload;
+  workload: Pick<Workload, "start">;
   /** How many requests have been passed to the egress proxy until now. */
   egressRequests: () => number;
   logger: Logger;
@@ -83,7 +83,7 @@ export async function runExec(options: {
   }
 }
 
-function startOf({ start }: OpenExec, workload: Workload): Promise<WorkloadProcess> {
+function startOf({ start }: OpenExec, workload: Pick<Workload, "start">): Promise<WorkloadProcess> {
   if (start === undefined) throw new StartFault("there is no command");
   const { terminal } = start;
   return workload.start({

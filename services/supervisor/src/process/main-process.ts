@@ -16,7 +16,7 @@ export interface MainProcessOptions {
   readonly sandboxId: string;
   readonly incarnation: bigint;
   readonly sandbox: Client<typeof SandboxService>;
-  readonly workload: Workload;
+  readonly workload: Pick<Workload, "start">;
   readonly spool: LogSpool;
   readonly timers: Timers;
   readonly random: () => number;
