@@ -249,6 +249,23 @@ describe("G-12: a secret goes nowhere else", () => {
     expectNoSecret(client.text);
   });
 
+  it("not back to the workload in the body of the answer, in however many pieces: the exchange is cut", async () => {
+    let more: () => void = () => undefined;
+    bench.plain.behaviour = (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nyou sent ${apiKey.secret.slice(0, 10)}`);
+      more = () => socket.write(`${apiKey.secret.slice(10)} and more`);
+    };
+    const client = await bench.connect(s1);
+    client.send(request(plain, [`X-Api-Key: ${apiKey.placeholder}`, "Accept-Encoding: gzip"]));
+    await client.until("you sent ");
+    more();
+    await client.closed;
+    expect(client.text).not.toContain(apiKey.secret.slice(0, 10));
+    expect(received()).toContain("\r\naccept-encoding: identity\r\n");
+    expect(received()).not.toContain("gzip");
+    await bench.control.decision(({ reason }) => reason === "credential_echoed");
+  });
+
   it("not into logs, decisions or metrics", async () => {
     await ask(plain, [`X-Api-Key: ${apiKey.placeholder}`]);
     await ask(api, [`Authorization: Bearer ${bearer.placeholder}`]);

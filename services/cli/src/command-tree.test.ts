@@ -66,6 +66,13 @@ describe("the command line", () => {
     });
   });
 
+  it("takes the secret of a provider from no argument", () => {
+    const { status, stderr } = sandgate("provider", "create", "models", "sk-secret", "-e", "api.example.com");
+    expect([status, stderr.includes("too many arguments")]).toEqual([2, true]);
+    expect(sandgate("provider", "create", "--help").stdout).not.toMatch(/--secret|--value/);
+    expect(sandgate("provider", "create", "models", "-e", "ftp://x").status).toBe(2);
+  });
+
   it("shows the exit codes", () => {
     expect(sandgate("help", "exit-codes").stdout).toContain("125");
   });
@@ -89,6 +96,8 @@ describe("the command line", () => {
       ).stdout.trim();
     expect(complete("sandgate", "dec")).toBe("decisions");
     expect(complete("sandgate", "policy", "l")).toBe("lint");
+    expect(complete("sandgate", "provider", "ro")).toBe("rotate");
+    expect(complete("sandgate", "provider", "create", "--base")).toBe("--base-url-env");
     expect(complete("sandgate", "run", "--al")).toBe("--allow");
   });
 });

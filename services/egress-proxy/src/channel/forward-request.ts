@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { InjectedField } from "../credentials/credential-injector.ts";
+import { withoutEcho } from "../credentials/without-echo.ts";
 import { Refusal } from "../decision/refusal.ts";
 import type { BodyFraming } from "../http/body-framing.ts";
 import { readBody } from "../http/body-reader.ts";
@@ -62,7 +63,8 @@ export async function forwardRequest(forwarding: Forwarding): Promise<boolean> {
     socket.setTimeout(limits.idleTimeoutMs, destroyClient); // also a client that does not read
     const reusable = request.keepAlive && response.framing.kind !== "until-close";
     await writeTo(socket, writeAnswerHead(forwarding, response, reusable ? "keep-alive" : "close"));
-    await copyBody(origin, response.framing, socket, chunksFor(request, response.framing));
+    const content = readAnswerBody(forwarding, origin, response.framing);
+    await copyBody(content, socket, chunksFor(request, response.framing));
     return reusable && (await Promise.race([sent, "sending" as const])) === "sent";
   } catch (fault) {
     if (answering) throw new ConnectionLost("the answer was cut", { cause: fault });
@@ -81,7 +83,7 @@ async function sendRequest(forwarding: Forwarding): Promise<"sent" | Refusal | "
   const { request, reader, upstream } = forwarding;
   try {
     await writeTo(upstream, writeRequestHead(forwarding));
-    await copyBody(reader, request.framing, upstream, request.framing.kind === "chunked");
+    await copyBody(readBody(reader, request.framing), upstream, request.framing.kind === "chunked");
     return "sent";
   } catch (fault) {
     upstream.destroy(); // the origin sees a body that is cut, never one that seems whole
@@ -147,12 +149,14 @@ function writeRequestHead({ request, path, forwards, injected, upstream, viaName
     "host",
     ...(forwards === undefined ? [] : ["max-forwards"]),
     ...(request.version === "1.0" ? ["expect"] : []),
+    ...(injected === undefined ? [] : [injected.key, "accept-encoding"]),
   ]);
   return [
     `${request.method} ${path} HTTP/1.1`,
     `host: ${port === usualPort ? name : `${name}:${port}`}`,
-    ...fieldLines(request.fields.endToEnd().filter(({ key }) => !rewritten.has(key) && key !== injected?.key)),
-    ...(injected === undefined ? [] : [`${injected.key}: ${injected.reveal()}`]),
+    ...fieldLines(request.fields.endToEnd().filter(({ key }) => !rewritten.has(key))),
+    // an answer that is not encoded can be looked through for the secret
+    ...(injected === undefined ? [] : [`${injected.key}: ${injected.reveal()}`, "accept-encoding: identity"]),
     ...(forwards === undefined ? [] : [`max-forwards: ${forwards - 1}`]),
     `via: 1.1 ${viaName}`,
     ...framingLines(request.framing, request.framing.kind === "chunked", request.fields.single("content-length")),
@@ -168,7 +172,8 @@ function writeAnswerHead(
 ): string {
   const length =
     response.status >= 200 && response.status !== 204 ? response.fields.single("content-length") : undefined;
-  const echoes = (text: string): boolean => injected?.isIn(text) === true;
+  const secrets = injected?.secrets() ?? [];
+  const echoes = (text: string): boolean => secrets.some((secret) => text.includes(secret));
   return [
     `HTTP/1.1 ${response.status} ${echoes(response.phrase) ? "" : response.phrase}`,
     ...fieldLines(response.fields.endToEnd().filter(({ name, value }) => !echoes(name) && !echoes(value))),
@@ -195,8 +200,20 @@ function chunksFor(request: ProxyRequest, framing: BodyFraming): boolean {
   return framing.kind === "chunked" && request.version === "1.1";
 }
 
-async function copyBody(from: SocketReader, framing: BodyFraming, to: Socket, chunked: boolean): Promise<void> {
-  for await (const content of readBody(from, framing)) {
+/** The answer's body; it ends the exchange before a secret comes back in it. */
+function readAnswerBody(
+  { injected, exchange }: Forwarding,
+  origin: SocketReader,
+  framing: BodyFraming,
+): AsyncIterable<Buffer> {
+  const content = readBody(origin, framing);
+  if (injected === undefined) return content;
+  const secrets = injected.secrets().map((secret) => Buffer.from(secret, "latin1"));
+  return withoutEcho(content, secrets, () => exchange.cut("credential_echoed"));
+}
+
+async function copyBody(body: AsyncIterable<Buffer>, to: Socket, chunked: boolean): Promise<void> {
+  for await (const content of body) {
     if (!chunked) {
       await writeTo(to, content);
       continue;

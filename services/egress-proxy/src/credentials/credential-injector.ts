@@ -11,8 +11,8 @@ export interface InjectedField {
   readonly key: string;
   /** Hidden from whoever prints it by accident: call it where the field is written. */
   reveal(): string;
-  /** Whether a text of the origin's holds the secret. */
-  isIn(text: string): boolean;
+  /** The texts that must not come back from the origin: the secret, as it is and as it is sent. */
+  secrets(): readonly string[];
 }
 
 /** Puts secrets in the place of placeholders. */
@@ -58,7 +58,7 @@ export class CredentialInjector {
       return {
         key,
         reveal: value,
-        isIn: (text) => text.includes(secret.reveal()) || text.includes(value().replace(/^(?:Basic|Bearer) /, "")),
+        secrets: () => [...new Set([secret.reveal(), value().replace(/^(?:Basic|Bearer) /, "")])],
       };
     } catch (fault) {
       if (!(fault instanceof ServiceError)) throw fault;

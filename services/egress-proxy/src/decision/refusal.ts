@@ -21,7 +21,7 @@ export type DenyReason =
 export type Outage = "trust_unavailable" | "policy_unavailable";
 
 /** Why an exchange that was allowed is cut. */
-export type CutReason = "policy_changed" | "token_revoked" | Outage;
+export type CutReason = "policy_changed" | "token_revoked" | "credential_echoed" | Outage;
 
 /** Why a request that was not denied could not be served: the value of `x-proxy-error`. */
 export type ProxyFault =
