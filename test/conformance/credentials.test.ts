@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:tls";
 import { RevocationKind } from "@sandgate/api/auth";
 import { ProviderKind, Verdict } from "@sandgate/api/policy";
 import { newPlaceholder, placeholderBytes } from "@sandgate/policy";
@@ -148,6 +150,36 @@ describe("a placeholder in its field, to its endpoint", () => {
     expect(bench.plain.received[0]).toContain(`authorization: Bearer ${inTunnel.secret}`);
   });
 
+  it("becomes the secret inside a tunnel to its endpoint, which some clients open for plain HTTP, too", async () => {
+    const client = await bench.connect(s1);
+    client.send(`CONNECT api.example.test:443 HTTP/1.1\r\nHost: api.example.test:443\r\n${basic(s1)}\r\n\r\n`);
+    await client.until("200 Connection Established\r\n\r\n");
+    client.clear();
+    for (const path of ["/v1/one", "/v1/two"]) {
+      client.send(
+        `GET ${path} HTTP/1.1\r\nHost: api.example.test:443\r\nAuthorization: Bearer ${bearer.placeholder}\r\n\r\n`,
+      );
+      expect((await client.reply()).status).toBe(200);
+      client.clear();
+    }
+    expect(bench.tls.received.map((text) => text.includes(`authorization: Bearer ${bearer.secret}\r\n`))).toEqual([
+      true,
+      true,
+    ]);
+  });
+
+  it("does not become the secret in what a client encrypts itself", async () => {
+    const client = await bench.connect(s1);
+    client.send(`CONNECT api.example.test:443 HTTP/1.1\r\nHost: api.example.test:443\r\n${basic(s1)}\r\n\r\n`);
+    await client.until("200 Connection Established\r\n\r\n");
+    const secure = connect({ socket: client.socket, servername: "api.example.test", ca: bench.tls.authority });
+    await once(secure, "secureConnect");
+    secure.write(`GET /v1 HTTP/1.1\r\nHost: api.example.test\r\nAuthorization: Bearer ${bearer.placeholder}\r\n\r\n`);
+    await once(secure, "data");
+    expect(received()).toContain(bearer.placeholder);
+    expectNoSecret(received());
+  });
+
   it("is sent to no origin without a valid certificate for its name", async () => {
     const elsewhere = provider({
       endpoints: [{ host: "a.wild.example.test", port: 443, path: "/", cleartext: false }],
@@ -251,16 +283,17 @@ describe("G-12: a secret goes nowhere else", () => {
 
   it("not back to the workload in the body of the answer, in however many pieces: the exchange is cut", async () => {
     let more: () => void = () => undefined;
+    const [begin, end] = [apiKey.secret.slice(0, 10), apiKey.secret.slice(10)];
     bench.plain.behaviour = (socket) => {
-      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nyou sent ${apiKey.secret.slice(0, 10)}`);
-      more = () => socket.write(`${apiKey.secret.slice(10)} and more`);
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nyou sent ${begin}`);
+      more = () => socket.write(`${end} and more`);
     };
     const client = await bench.connect(s1);
     client.send(request(plain, [`X-Api-Key: ${apiKey.placeholder}`, "Accept-Encoding: gzip"]));
     await client.until("you sent ");
     more();
     await client.closed;
-    expect(client.text).not.toContain(apiKey.secret.slice(0, 10));
+    expect(client.text).not.toContain(end);
     expect(received()).toContain("\r\naccept-encoding: identity\r\n");
     expect(received()).not.toContain("gzip");
     await bench.control.decision(({ reason }) => reason === "credential_echoed");

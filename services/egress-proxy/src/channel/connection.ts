@@ -214,7 +214,13 @@ async function serveConnect(
 ): Promise<boolean> {
   const { limits } = context;
   await writeTo(socket, "HTTP/1.1 200 Connection Established\r\n\r\n");
-  const opening = await readOpening(reader, request.destination, limits.firstBytesTimeoutMs, exchange.signal);
+  const { destination } = request;
+  const opening = await readOpening(reader, {
+    destination,
+    mayBePlain: destination.port !== 443 || context.credentials.speaksTls(context.sandboxId, destination),
+    timeoutMs: limits.firstBytesTimeoutMs,
+    signal: exchange.signal,
+  });
   if (opening.kind === "closed") return false;
   if (opening.kind === "refused") {
     exchange.refuse(Refusal.denied(opening.reason, "the first bytes in the tunnel do not agree with it"));
@@ -223,7 +229,7 @@ async function serveConnect(
   }
   reader.unread(opening.bytes);
   if (opening.kind === "http") {
-    await serveRequests(context, socket, reader, { authority: request.destination, claims, first: dialled });
+    await serveRequests(context, socket, reader, { authority: destination, claims, first: dialled });
     return false;
   }
   reader.release();
@@ -242,10 +248,15 @@ type Opening =
 /** Reads what a client sends first in a tunnel, as far as it takes to know that it fits the tunnel. */
 async function readOpening(
   reader: SocketReader,
-  destination: Authority,
-  timeoutMs: number,
-  signal: AbortSignal,
+  options: {
+    readonly destination: Authority;
+    /** A port that is TLS's by convention speaks nothing else, but where the proxy itself speaks it to the origin. */
+    readonly mayBePlain: boolean;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Opening> {
+  const { destination, mayBePlain, timeoutMs, signal } = options;
   const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), signal]);
   let bytes: Buffer = Buffer.alloc(0);
   for (;;) {
@@ -255,8 +266,7 @@ async function readOpening(
     if (more === undefined) return { kind: "closed" };
     bytes = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
     const [first = 0] = bytes;
-    // A port that is TLS's by convention speaks nothing else; on others a method's first letter says HTTP.
-    if (destination.port !== 443 && first >= 0x41 && first <= 0x5a) return { kind: "http", bytes };
+    if (mayBePlain && first >= 0x41 && first <= 0x5a) return { kind: "http", bytes }; // a method's first letter
     const hello = readClientHello(bytes);
     if (hello.kind === "hello") return judgeServerName(hello.serverName, destination.host, bytes);
     if (hello.kind === "invalid" || bytes.length > maximumHelloBytes)

@@ -3,6 +3,8 @@ import { Secret } from "@sandgate/config";
 import type { Client } from "@sandgate/rpc";
 import type { BoundProvider } from "./provider-table.ts";
 
+const refusalMs = 1_000;
+
 interface Entry {
   readonly version: bigint;
   readonly secret: Promise<Secret>;
@@ -29,11 +31,6 @@ export class SecretCache {
     this.#timeoutMs = options.timeoutMs ?? 5_000;
   }
 
-  /** How many are held. */
-  get size(): number {
-    return [...this.#sandboxes.values()].reduce((sum, entries) => sum + entries.size, 0);
-  }
-
   /** The secret behind a placeholder that the sandbox has sent. Throws what the Policy service answers. */
   async get(sandboxId: string, { providerId, version }: BoundProvider, placeholder: string): Promise<Secret> {
     const held = this.#sandboxes.get(sandboxId)?.get(providerId);
@@ -47,7 +44,10 @@ export class SecretCache {
     const entry = { version, secret, timer };
     this.#sandboxes.set(sandboxId, entries.set(providerId, entry));
     secret.catch(() => {
-      if (entries.get(providerId) === entry) this.#drop(sandboxId, providerId);
+      // a refusal is kept for a moment, too: a sandbox cannot have the Policy service asked for each of its requests
+      setTimeout(() => {
+        if (entries.get(providerId) === entry) this.#drop(sandboxId, providerId);
+      }, refusalMs).unref();
     });
     return secret;
   }

@@ -34,12 +34,22 @@ describe("withoutEcho", () => {
     );
   });
 
-  it("holds nothing back that cannot be the beginning of the secret", async () => {
+  it("passes on every piece whole and at once, also one that could be the beginning of the secret: it tells nobody", async () => {
     async function* content() {
-      yield Buffer.from("data: one\n\n");
+      yield Buffer.from("data: sk-");
       throw new Error("the next event is not there yet");
     }
     const first = await withoutEcho(content(), [Buffer.from("sk-secret")]).next();
-    expect(first.value?.toString()).toBe("data: one\n\n");
+    expect(first.value?.toString()).toBe("data: sk-");
+  });
+
+  it("passes on nothing of a piece that holds the secret", async () => {
+    async function* content() {
+      yield Buffer.from("one ");
+      yield Buffer.from("two sk-secret three");
+    }
+    const body = withoutEcho(content(), [Buffer.from("sk-secret")]);
+    expect((await body.next()).value?.toString()).toBe("one ");
+    await expect(body.next()).rejects.toThrow(SecretEchoed);
   });
 });
