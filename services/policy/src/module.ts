@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import type { AuditLog } from "@sandgate/audit";
@@ -7,7 +8,7 @@ import { type Client, implement, type ServiceImplementation } from "@sandgate/rp
 import type { KeyRing } from "@sandgate/sealing";
 import type { Logger } from "@sandgate/telemetry";
 import { DecisionSweep } from "./decision-sweep.ts";
-import { newProviderId } from "./domain/provider-id.ts";
+import { formatProviderId, providerIdBytes } from "./domain/provider-id.ts";
 import { ChangeFeed } from "./feed/change-feed.ts";
 import { createProvider } from "./handlers/create-provider.ts";
 import { deleteProvider } from "./handlers/delete-provider.ts";
@@ -84,7 +85,8 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
   const replicaId = deps.newId();
   const ownStore = new PostgresPolicyStore({ pool, audit, feed, replicaId, clock });
   const providers = new PostgresProviderStore({
-    ...{ pool, audit, feed, replicaId, clock, newProviderId },
+    ...{ pool, audit, feed, replicaId, clock },
+    newProviderId: () => formatProviderId(randomBytes(providerIdBytes)),
     keys: deps.sealingKeys,
   });
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
