@@ -78,7 +78,7 @@ describe.each([
   it("G-12, G-10: which nobody finds, inside or outside, wherever they look", async () => {
     expect(await inside(useIt)).toBe("200 ok");
     const places = "/workspace /tmp /run /etc /var /proc/[0-9]*/environ /proc/[0-9]*/cmdline";
-    expect(await inside(`grep -D skip -raslFf /dev/stdin ${places}`, `${forms.join("\n")}\n`)).toBe("");
+    expect(await inside(`grep -D skip -raslFf - ${places}`, `${forms.join("\n")}\n`)).toBe("");
     expect(await inside(`curl -si -H "authorization: Bearer $MODELS_KEY" "$MODELS_URL/chat"`)).not.toContain(secret);
     for (const words of [
       ["get", "agent"],
