@@ -121,7 +121,7 @@ async function enrolled(name: string): Promise<Supervisor> {
   const { sandbox } = await operator.createSandbox({ requestId: crypto.randomUUID(), name });
   const start = await suite.driver.startOf(sandbox?.id ?? "");
   const supervisor = await Supervisor.start(start.sandboxId);
-  await supervisor.keeper.enrol(start.bootstrapToken, AbortSignal.timeout(20_000));
+  await supervisor.keeper.enrol(() => start.bootstrapToken, AbortSignal.timeout(20_000));
   await supervisor.auth.getPrincipal({});
   supervisor.keep();
   return supervisor;

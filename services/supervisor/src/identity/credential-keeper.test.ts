@@ -265,7 +265,7 @@ describe("G-11, G-14: the credential keeper", () => {
 
   it("G-13, G-14 strands nobody whose clock is put on by hours: what has run out is replaced when it is asked for", async () => {
     const { keeper, slot, events, timers, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = [keeper.keepSession(stop.signal), keeper.keepEgress(stop.signal)];
     await timers.advance(0);
     const last = slot.findEgressToken(timers.now());
@@ -285,7 +285,7 @@ describe("G-11, G-14: the credential keeper", () => {
 
   it("G-13, G-14 renews in time after the clock was put back by hours, and asks no faster", async () => {
     const { keeper, slot, events, timers, stop } = setUp();
-    await keeper.enrol("bootstrap", stop.signal);
+    await keeper.enrol(() => "bootstrap", stop.signal);
     const keeping = keeper.keepSession(stop.signal);
     await timers.advance(minute);
     timers.step(-5 * 60 * minute);
