@@ -4,7 +4,9 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { isIssuedBy, jwkThumbprint, keyThumbprint } from "@sandgate/pki";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
+
+vi.setConfig({ testTimeout: 60_000 }); // each runs the command line several times
 
 const folder = mkdtempSync(join(tmpdir(), "key-commands-"));
 afterAll(() => rmSync(folder, { recursive: true }));
