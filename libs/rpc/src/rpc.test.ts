@@ -745,14 +745,17 @@ describe("what the transport meets before the pipeline", () => {
       ["half a message", "GetSandbox", Buffer.from([0, 0, 0, 0, 9, 1])],
       ["a message, and goes on sending", "GetSandbox", frame()],
       ["no first message of a stream", "PushSandboxLogs", undefined],
-    ])("sends %s and then nothing: it is refused in time, and nobody is asked who it is", async (_what, method, bytes) => {
-      calls.length = 0;
-      const { stream, outcome } = open(method);
-      stream.resume();
-      if (bytes !== undefined) stream.write(bytes);
-      expect([await outcome, calls.length]).toEqual([4, 0]);
-      stream.close();
-    });
+    ])(
+      "sends %s and then nothing: it is refused in time, and nobody is asked who it is",
+      async (_what, method, bytes) => {
+        calls.length = 0;
+        const { stream, outcome } = open(method);
+        stream.resume();
+        if (bytes !== undefined) stream.write(bytes);
+        expect([await outcome, calls.length]).toEqual([4, 0]);
+        stream.close();
+      },
+    );
 
     it("reads slowly: the handler is not asked for more than is taken", async () => {
       const { stream } = open("WatchSandbox");

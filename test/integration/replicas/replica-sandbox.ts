@@ -138,7 +138,7 @@ export async function enrolKey(
   return { identity: { certificatePem: pemOf(credentials), keyPem }, credentials };
 }
 
-export function pemOf(credentials: SandboxCredentials): string {
+function pemOf(credentials: SandboxCredentials): string {
   return credentials.certificateChain
     .map((der) => {
       const lines =

@@ -23,9 +23,9 @@ import { ListenError } from "../listen-error.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { repeatedHeaders } from "../repeated-headers.ts";
 import { ServiceError } from "../service-error.ts";
+import { UnreadRequests } from "../unread-requests.ts";
 import { fromOwnError, toConnectError } from "./connect-error.ts";
 import { crossOriginHeaders, preflightHeaders } from "./cross-origin.ts";
-import { UnreadRequests } from "../unread-requests.ts";
 import { type WebConnection, WebConnections } from "./web-connection.ts";
 import { createWebHandlers, setWebCall } from "./web-handlers.ts";
 
