@@ -75,11 +75,12 @@ describe.each(topologies)("G-05, G-10: a sandbox in a pod, %s", (topology) => {
       environment: { SANDGATE_K8S_SA_TOKEN_FILE: `${supervisorRoot}/token/token` },
       prepare: async (at) => {
         await projected(at);
+        await writeFile(at("control/service-ca.pem"), suite.serviceCa);
         return {
           sandbox_id: sandboxId,
           incarnation: "1",
           name: "whole-way",
-          service_ca: suite.serviceCa,
+          service_ca_file: `${supervisorRoot}/control/service-ca.pem`,
           auth_server_name: serverName("auth"),
           policy_server_name: serverName("policy"),
           sandbox_server_name: serverName("sandbox"),
