@@ -18,7 +18,9 @@ export {
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  policyMode,
   type ReadonlyPolicy,
+  type ReadonlyRule,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";

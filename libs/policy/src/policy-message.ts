@@ -1,6 +1,9 @@
 /** The values of sandgate.policy.v1.Action. */
 export const ruleAction = { allow: 1, deny: 2 } as const;
 
+/** The values of sandgate.policy.v1.Mode that a policy in canonical form has. */
+export const policyMode = { enforce: 0, observe: 2 } as const;
+
 /** A rule as the proto message has it. A generated message can be passed where one is asked for. */
 export interface RuleMessage {
   name: string;
@@ -8,6 +11,8 @@ export interface RuleMessage {
   hosts: string[];
   ports: number[];
   allowedIps: string[];
+  /** Absent: it stays. */
+  expireTime?: { readonly seconds: bigint; readonly nanos: number } | undefined;
 }
 
 /** To whom a workload may prove who it is, as the proto message has it. */
@@ -31,6 +36,8 @@ export interface PolicyMessage {
   rules: RuleMessage[];
   identity?: IdentityMessage | undefined;
   inference?: { routes: RouteMessage[] } | undefined;
+  /** Absent: enforce. */
+  mode?: number;
 }
 
 /** A policy that is only read: a generated message, or a PolicyMessage. */
@@ -38,7 +45,11 @@ export interface ReadonlyPolicy {
   readonly rules: readonly Listed<RuleMessage>[];
   readonly identity?: Listed<IdentityMessage> | undefined;
   readonly inference?: { readonly routes: readonly Listed<RouteMessage>[] } | undefined;
+  readonly mode?: number | undefined;
 }
+
+/** A rule that is only read. */
+export type ReadonlyRule = Listed<RuleMessage>;
 
 type Listed<T> = { readonly [K in keyof T]: Readonly<T[K]> };
 

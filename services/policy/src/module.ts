@@ -89,7 +89,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
       implement(PolicyService, {
         setPolicy: setPolicy({ store, subjects, sockets }),
         getPolicy: getPolicy({ store }),
-        issueContainerToken: issueContainerToken({ store, auth: deps.auth }),
+        issueContainerToken: issueContainerToken({ store, auth: deps.auth, clock }),
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
         watchEnforcement: watchEnforcement({ store, feed }),

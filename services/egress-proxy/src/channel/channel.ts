@@ -71,8 +71,7 @@ export class Channel {
 
   /** Cuts every exchange that the sandbox's policy, as it is now, does not allow. */
   recheck(): void {
-    const policy = this.#deps.policies.find(this.sandboxId)?.compiled;
-    for (const exchange of [...this.#exchanges]) if (!isStillAllowed(policy, exchange)) exchange.cut("policy_changed");
+    for (const exchange of [...this.#exchanges]) this.#recheck(exchange);
   }
 
   /** Cuts every exchange that was allowed. */
@@ -90,6 +89,12 @@ export class Channel {
     const reachable = await this.isReachable();
     await new Promise<void>((resolve) => server.close(() => resolve()));
     if (reachable) await unlink(this.path).catch(() => undefined); // Node has removed it already, or its directory is gone
+  }
+
+  #recheck(exchange: Exchange): void {
+    const { policies, clock } = this.#deps;
+    const policy = policies.find(this.sandboxId)?.compiled;
+    if (!isStillAllowed(policy, exchange, clock())) exchange.cut("policy_changed");
   }
 
   #accept(socket: Socket): void {
@@ -130,7 +135,7 @@ export class Channel {
   }
 
   #createContext(): ConnectionContext {
-    const { gatekeeper, dialer, limits, viaName, trust, policies, onFault, clock } = this.#deps;
+    const { gatekeeper, dialer, limits, viaName, trust, onFault, clock } = this.#deps;
     const secondNow = () => Math.floor(clock() / 1000);
     return {
       sandboxId: this.sandboxId,
@@ -144,9 +149,7 @@ export class Channel {
         exchange.close();
         this.#exchanges.delete(exchange);
       },
-      recheck: (exchange) => {
-        if (!isStillAllowed(policies.find(this.sandboxId)?.compiled, exchange)) exchange.cut("policy_changed");
-      },
+      recheck: (exchange) => this.#recheck(exchange),
       bind: (exchange, claims: EgressIdentity) =>
         trust.watch([`sandbox:${claims.sandboxId}`, `token:${claims.tokenId}`, `key:${claims.keyId}`], () =>
           exchange.cut("token_revoked"),
@@ -163,11 +166,11 @@ export class Channel {
   }
 }
 
-function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange): boolean {
+function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange, nowMs: number): boolean {
   const { destination, dialled } = exchange;
   if (destination === undefined) return true;
   if (policy === undefined) return false;
-  const verdict = decide(policy, destination);
+  const verdict = decide(policy, destination, nowMs);
   if (verdict.verdict === "deny") return false;
   if (dialled === undefined || !dialled.vetted) return true;
   const address = parseAddress(dialled.address);

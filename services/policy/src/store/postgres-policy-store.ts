@@ -528,7 +528,7 @@ async function upsertDecisions(tx: SqlClient, decisions: readonly DecisionRecord
   return rows.map((row) => row.sandbox_id);
 }
 
-const allVerdicts = [1, 2, 3];
+const allVerdicts = [1, 2, 3, 4];
 
 const decisionColumns = `d.decision_id, d.sandbox_id, d.position, (extract(epoch from d.time) * 1000000)::bigint as time_us,
   d.verdict, d.reason, d.method, d.host, d.port, d.rule, d.policy_revision, d.address, d.sent_bytes, d.received_bytes, d.duration_us`;
