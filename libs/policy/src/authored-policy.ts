@@ -10,6 +10,7 @@ import {
   ruleAction,
 } from "./policy-message.ts";
 import { readExpiry, writeExpiry } from "./rule-expiry.ts";
+import { ruleName } from "./rule-name.ts";
 
 /** A rule as a person writes it. A host alone stands for a rule that allows it. */
 export type AuthoredRule =
@@ -102,7 +103,7 @@ export function policyOfHosts(hosts: readonly string[]): PolicyCheck {
     const [, host = written, port] = /^(.*?)(?::([0-9]{1,5}))?$/s.exec(written) ?? [];
     return {
       ...emptyRule(),
-      name: nameAfter(host, taken),
+      name: ruleName(host, taken),
       hosts: [host],
       ports: port === undefined ? [] : [Number(port)],
     };
@@ -113,7 +114,7 @@ export function policyOfHosts(hosts: readonly string[]): PolicyCheck {
 type Fault = (field: string, message: string) => void;
 
 function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage {
-  if (typeof rule === "string") return { ...emptyRule(), name: nameAfter(rule, taken), hosts: [rule] };
+  if (typeof rule === "string") return { ...emptyRule(), name: ruleName(rule, taken), hosts: [rule] };
   if (!isRecord(rule)) {
     fault("rule", "a rule is a host or an object");
     return emptyRule();
@@ -224,7 +225,7 @@ function emptyRule(): RuleMessage {
 }
 
 function readName(name: unknown, host: string, taken: Set<unknown>, fault: Fault): string {
-  if (name === undefined) return nameAfter(host, taken);
+  if (name === undefined) return ruleName(host, taken);
   if (typeof name === "string") return name;
   fault("name", "a name is text");
   return "";
@@ -253,21 +254,6 @@ function readList<K extends keyof EntryTypes>(
   if (Array.isArray(list) && list.every((entry): entry is EntryTypes[K] => typeof entry === type)) return list;
   fault(field, type === "string" ? "this is a list of texts" : "this is a list of numbers");
   return [];
-}
-
-/** A name made of a host: `*.example.com` becomes `any-example-com`, a second one `any-example-com-2`. */
-function nameAfter(host: string, taken: Set<unknown>): string {
-  const plain = host
-    .toLowerCase()
-    .replace(/^\*\./, "any-")
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, 56);
-  const stem = plain === "" ? "rule" : plain;
-  let name = stem;
-  for (let count = 2; taken.has(name); count++) name = `${stem}-${count}`;
-  taken.add(name);
-  return name;
 }
 
 /** What lint found beside what reading found: no second fault for one field or a part of it, none for what could not be read. */

@@ -25,6 +25,8 @@ export interface CompiledPolicy {
   readonly deepestWildcard: number;
   /** The rules that let addresses through, in order. */
   readonly withRanges: readonly CompiledRule[];
+  /** The names of all rules, in order. */
+  readonly names: readonly string[];
   /** Whether what no rule allows is let through and recorded. */
   readonly observe: boolean;
   /** The moments at which rules end, in order. */
@@ -67,6 +69,7 @@ export function compilePolicy(policy: {
     below,
     deepestWildcard,
     withRanges,
+    names: policy.rules.map(({ name }) => name),
     observe: policy.mode === policyMode.observe,
     expiries: [...expiries].sort((a, b) => a - b),
   };

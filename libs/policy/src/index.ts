@@ -12,6 +12,7 @@ export {
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
 export { credentialPlaceholder } from "./credential-placeholder.ts";
 export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
+export { decideDialled } from "./decide-dialled.ts";
 export { grantHosts, type HostGrant } from "./grant-hosts.ts";
 export { lintPolicy } from "./lint.ts";
 export {
@@ -24,4 +25,8 @@ export {
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
+export { type DeniedDestination, type ProposedRule, proposeRules } from "./propose-rules.ts";
+export { type ReviewWarning, reviewRules } from "./review-rules.ts";
+export { ruleName } from "./rule-name.ts";
+export { type RecordedDestination, type SimulatedChange, type Simulation, simulate } from "./simulate.ts";
 export { type Authority, type Host, parseHostName, parseWireAuthority, parseWireHost } from "./wire-host.ts";

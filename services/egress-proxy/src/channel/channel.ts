@@ -1,7 +1,7 @@
 import { chmod, lstat, unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { TrustState } from "@sandgate/identity";
-import { type CompiledPolicy, decide, parseAddress, vetAddress } from "@sandgate/policy";
+import { type CompiledPolicy, decideDialled } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
 import type { Dialer } from "../decision/dialer.ts";
 import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
@@ -170,11 +170,7 @@ function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange, 
   const { destination, dialled } = exchange;
   if (destination === undefined) return true;
   if (policy === undefined) return false;
-  const verdict = decide(policy, destination, nowMs);
-  if (verdict.verdict === "deny") return false;
-  if (dialled === undefined || !dialled.vetted) return true;
-  const address = parseAddress(dialled.address);
-  return address !== undefined && vetAddress(verdict.allowedRanges, address);
+  return decideDialled(policy, destination, dialled?.vetted ? dialled.address : undefined, nowMs).verdict !== "deny";
 }
 
 /** Removes a socket that a process before this one left. Rejects where something else is in its place. */
