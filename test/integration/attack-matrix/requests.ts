@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { AuthService } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
-import { PolicyService, Verdict } from "@sandgate/api/policy";
+import { Action, PolicyService, Verdict } from "@sandgate/api/policy";
 import { type ExecSandboxRequestSchema, ExitReason, SandboxService } from "@sandgate/api/sandbox";
 import { createClient } from "@sandgate/rpc";
 import { organizations, users } from "../suite/start-suite.ts";
@@ -152,6 +152,27 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
     return [{ sandboxId: world.own.id, audience }];
   },
   GetInferenceBundle: aboutOwn,
+  UpdateConfig: ({ world }) => [{ sandbox: world.own.id, addRules: [allowed("config.example.test")] }],
+  SubmitPolicyAnalysis: ({ world }) => [
+    { sandbox: world.own.id, source: { case: "rules", value: { rules: [allowed("asked.example.test")] } } },
+  ],
+  GetDraftPolicy: aboutOwn,
+  SimulatePolicy: ({ world }) => [{ sandbox: world.own.id, policy: {} }],
+  GetPolicyProposal: async ({ world }) => [await newProposal(world)],
+  ListPolicyProposals: aboutOwn,
+  UpdatePolicyProposal: async ({ world }) => [
+    { ...(await newProposal(world)), rules: [allowed(`${crypto.randomUUID()}.example.test`)], expectedVersion: 1n },
+  ],
+  ApprovePolicyProposal: async ({ world }) => [{ ...(await newProposal(world)), expectedVersion: 1n }],
+  RejectPolicyProposal: async ({ world }) => [{ ...(await newProposal(world)), expectedVersion: 1n }],
+  UndoPolicyProposal: async ({ world }) => {
+    const proposal = await newProposal(world);
+    await createClient(PolicyService, world.operatorAt("policy")).approvePolicyProposal({
+      ...proposal,
+      expectedVersion: 1n,
+    });
+    return [{ ...proposal, expectedVersion: 2n }];
+  },
   ListPolicyRevisions: aboutOwn,
   WatchPolicy: aboutOwn,
   WatchEnforcement: nothing,
@@ -192,6 +213,20 @@ async function mintedTokenId(world: World): Promise<string> {
   return (await client.issueEgressToken({ sandboxId: world.own.id })).tokenId;
 }
 
+function allowed(host: string) {
+  return { name: "matrix", action: Action.ALLOW, hosts: [host] };
+}
+
+/** A pending proposal for "own" that nobody else names. */
+async function newProposal(world: World): Promise<{ sandbox: string; proposalId: string }> {
+  const rules = [allowed(`${crypto.randomUUID()}.example.test`)];
+  const { proposals } = await createClient(PolicyService, world.operatorAt("policy")).submitPolicyAnalysis({
+    sandbox: world.own.id,
+    source: { case: "rules", value: { rules } },
+  });
+  return { sandbox: world.own.id, proposalId: proposals[0]?.proposalId ?? "" };
+}
+
 /** Methods whose request can be made once only: each allowed caller after the first gets one of its own. */
 export const madeOnce: ReadonlySet<string> = new Set([
   "RelayExec",
@@ -204,6 +239,10 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "CreateApiKey",
   "ImportUser",
   "WithdrawInvitation",
+  "UpdatePolicyProposal",
+  "ApprovePolicyProposal",
+  "RejectPolicyProposal",
+  "UndoPolicyProposal",
 ]);
 
 /** Reports a decision about "own" again and again, so that whoever watches sees one. */

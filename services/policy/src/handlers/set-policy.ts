@@ -1,15 +1,9 @@
 import type { PolicyService } from "@sandgate/api/policy";
-import {
-  peerKey,
-  principalKey,
-  type SandboxScope,
-  type SandboxSockets,
-  type SubjectRegister,
-  sandboxScopeOf,
-} from "@sandgate/identity";
-import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
+import { type SandboxScope, type SandboxSockets, type SubjectRegister, sandboxScopeOf } from "@sandgate/identity";
+import { type Handler, ServiceError } from "@sandgate/rpc";
+import { policyAuthorOf } from "../messages/policy-author.ts";
 import { readPolicyChange } from "../messages/policy-change.ts";
-import type { PolicyAuthor, PolicyStore } from "../store/policy-store.ts";
+import type { PolicyStore } from "../store/policy-store.ts";
 
 /** PolicyService.SetPolicy: stores a policy's next revision, which the proxies are told of at once. */
 export function setPolicy(deps: {
@@ -29,17 +23,10 @@ export function setPolicy(deps: {
     const scope = sandboxScopeOf(call);
     const change = readPolicyChange(request);
     await requireAlive(scope);
-    const revision = await deps.store.setPolicy(scope, change, authorOf(call));
+    const revision = await deps.store.setPolicy(scope, change, policyAuthorOf(call));
     await deps.sockets.open(scope.sandboxId);
     // It may have been retired while its first policy was on the way, when there was nothing to retire in the store.
     await requireAlive(scope);
     return { revision };
   };
-}
-
-function authorOf(call: Call): PolicyAuthor {
-  const principal = call.get(principalKey);
-  const peer = call.get(peerKey);
-  if (principal.kind === "anonymous") throw new ServiceError("CREDENTIAL_MISSING", "this call needs a credential");
-  return { principal: principal.spiffeId, peer: peer.kind === "none" ? "none" : peer.spiffeId };
 }

@@ -7,17 +7,17 @@ import {
   PolicyRevisionSchema,
   PolicySchema,
 } from "@sandgate/api/policy";
-import type { AuditLog, AuditRecord } from "@sandgate/audit";
 import type { SandboxScope } from "@sandgate/identity";
-import { type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
+import type { Pool, SqlClient } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
 import { type DecisionRecord, mergeDecisions } from "../domain/decision-record.ts";
 import { planReport } from "../domain/decision-report.ts";
-import type { ChangeFeed } from "../feed/change-feed.ts";
 import { topics } from "../feed/topics.ts";
 import { microsecondsOf } from "../messages/microseconds.ts";
 import { digestPolicyChange, type PolicyChange } from "../messages/policy-change.ts";
-import { notifyReplicas } from "./notifications.ts";
+import { announcedChange, type ChangeDeps } from "./announced-change.ts";
+import { appendRevision } from "./append-revision.ts";
+import { claimRequest } from "./claim-request.ts";
 import type {
   DecisionQuery,
   DecisionReport,
@@ -37,32 +37,25 @@ const prunedRows = 5000;
 
 /** Keeps policies and decisions in PostgreSQL. */
 export class PostgresPolicyStore implements PolicyStore {
+  readonly #deps: ChangeDeps;
   readonly #pool: Pool;
-  readonly #audit: AuditLog;
-  readonly #feed: Pick<ChangeFeed, "announce">;
-  readonly #replicaId: string;
   readonly #clock: () => number;
 
-  constructor(deps: {
-    pool: Pool;
-    audit: AuditLog;
-    feed: Pick<ChangeFeed, "announce">;
-    replicaId: string;
-    clock: () => number;
-  }) {
+  constructor(deps: ChangeDeps & { readonly clock: () => number }) {
+    this.#deps = deps;
     this.#pool = deps.pool;
-    this.#audit = deps.audit;
-    this.#feed = deps.feed;
-    this.#replicaId = deps.replicaId;
     this.#clock = deps.clock;
   }
 
   async setPolicy(scope: SandboxScope, change: PolicyChange, author: PolicyAuthor): Promise<PolicyRevision> {
     const createTime = new Date(this.#clock());
-    return this.#change(async (tx) => {
+    return announcedChange(this.#deps, async (tx) => {
       const digest = digestPolicyChange(change, scope.sandboxId, author.principal);
-      const answered = await claimRequest(tx, scope, change.requestId, digest, createTime);
-      if (answered !== undefined) return { changed: [], result: await getRevision(tx, scope.sandboxId, answered) };
+      const { requestId } = change;
+      const claim = requestId === undefined ? undefined : { requestId, digest };
+      const answered = await claimRequest(tx, scope, claim, createTime);
+      if (answered !== undefined)
+        return { changed: [], result: await getRevision(tx, scope.sandboxId, answered.revision) };
       const revision = await appendRevision(tx, scope, change, author, createTime);
       if (change.requestId !== undefined)
         await tx.query(`update requests set revision = $3 where organization_id = $1 and request_id = $2`, [
@@ -146,7 +139,7 @@ export class PostgresPolicyStore implements PolicyStore {
 
   async retire(sandboxIds: readonly string[]): Promise<void> {
     if (sandboxIds.length === 0) return;
-    await this.#change(async (tx) => {
+    await announcedChange(this.#deps, async (tx) => {
       const { rows } = await tx.query<{ sandbox_id: string }>(
         `with retired as (
            select sandbox_id, row_number() over (order by sandbox_id) as number
@@ -217,7 +210,7 @@ export class PostgresPolicyStore implements PolicyStore {
       enforce_us: String(microsecondsOf(enforceTime ?? now)),
       fault,
     }));
-    await this.#change(async (tx) => {
+    await announcedChange(this.#deps, async (tx) => {
       const { rows } = await tx.query<{ sandbox_id: string }>(
         `with reported as (
            select r.*
@@ -268,7 +261,7 @@ export class PostgresPolicyStore implements PolicyStore {
   }
 
   async storeDecisions(report: DecisionReport): Promise<bigint> {
-    return this.#change(async (tx) => {
+    return announcedChange(this.#deps, async (tx) => {
       const reportTime = new Date(this.#clock());
       const storedSequence = await claimRun(tx, report.proxyRunId, reportTime);
       const plan = planReport(storedSequence, {
@@ -347,24 +340,17 @@ export class PostgresPolicyStore implements PolicyStore {
         `delete from requests where (organization_id, request_id) in (
            select organization_id, request_id from requests where create_time < $1 order by create_time limit $2 for update skip locked)`,
       ),
+      proposals: await remove(
+        `delete from policy_proposals where proposal_id = any(array(
+           select proposal_id from policy_proposals where state in (3, 4) and update_time < $1
+            order by update_time limit $2 for update skip locked))`,
+      ),
       proxyRuns: await remove(
         `delete from proxy_runs where proxy_run_id = any(array(
            select proxy_run_id from proxy_runs where report_time < $1 order by report_time limit $2 for update skip locked))`,
       ),
     };
     return { ...removed, more: Math.max(...Object.values(removed)) === prunedRows };
-  }
-
-  /** Runs one transaction and tells every replica's watchers what it changed: the others by NOTIFY, ours at once. */
-  async #change<T>(run: (tx: SqlClient) => Promise<Effect<T>>): Promise<T> {
-    const { changed, result } = await withTransaction(this.#pool, async (tx) => {
-      const effect = await run(tx);
-      if (effect.changed.length > 0) await notifyReplicas(tx, this.#replicaId, effect.changed);
-      if (effect.audit !== undefined) await this.#audit.append(tx, effect.audit);
-      return effect;
-    });
-    this.#feed.announce(changed);
-    return result;
   }
 
   async #findPosition(stream: "policies" | "decisions"): Promise<bigint> {
@@ -376,70 +362,7 @@ export class PostgresPolicyStore implements PolicyStore {
   }
 }
 
-/** What one transaction did. */
-interface Effect<T> {
-  /** The topics whose watchers have something new to read. */
-  readonly changed: readonly string[];
-  readonly audit?: AuditRecord;
-  readonly result: T;
-}
-
-/** The revision that a repeated request was answered with; undefined if this is the first time. */
-async function claimRequest(
-  tx: SqlClient,
-  scope: SandboxScope,
-  requestId: string | undefined,
-  digest: Uint8Array,
-  createTime: Date,
-): Promise<bigint | undefined> {
-  if (requestId === undefined) return undefined;
-  const key = [scope.organizationId, requestId];
-  const claimed = await tx.query(
-    `insert into requests (organization_id, request_id, digest, create_time) values ($1, $2, $3, $4) on conflict do nothing`,
-    [...key, digest, createTime],
-  );
-  if (claimed.rowCount > 0) return undefined;
-  const { rows } = await tx.query<{ digest: Buffer; revision: bigint }>(
-    `select digest, revision from requests where organization_id = $1 and request_id = $2`,
-    key,
-  );
-  if (rows[0]?.digest.equals(digest) !== true)
-    throw new ServiceError("REQUEST_ID_REUSED", "the request id was used for another request");
-  return rows[0].revision;
-}
-
-async function appendRevision(
-  tx: SqlClient,
-  scope: SandboxScope,
-  change: PolicyChange,
-  author: PolicyAuthor,
-  createTime: Date,
-): Promise<bigint> {
-  const counter = await tx.query<{ position: bigint }>(
-    `update change_counters set position = position + 1 where stream = 'policies' returning position`,
-  );
-  const { rows } = await tx.query<{ revision: bigint; retired: boolean }>(
-    `select revision, retire_time is not null as retired from current_policies where sandbox_id = $1`,
-    [scope.sandboxId],
-  );
-  if (rows[0]?.retired === true)
-    throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox", { sandbox_id: scope.sandboxId });
-  const newest = rows[0]?.revision ?? 0n;
-  if (change.expectedRevision !== undefined && change.expectedRevision !== newest)
-    throw new ServiceError("POLICY_REVISION_STALE", "the policy was changed meanwhile", { revision: String(newest) });
-  await tx.query(
-    `insert into policy_revisions (sandbox_id, revision, policy, author, create_time) values ($1, $2, $3, $4, $5)`,
-    [scope.sandboxId, newest + 1n, change.policy, author.principal, createTime],
-  );
-  await tx.query(
-    `insert into current_policies (sandbox_id, organization_id, revision, version) values ($1, $2, $3, $4)
-     on conflict (sandbox_id) do update set revision = excluded.revision, version = excluded.version`,
-    [scope.sandboxId, scope.organizationId, newest + 1n, counter.rows[0]?.position],
-  );
-  return newest + 1n;
-}
-
-async function getRevision(tx: SqlClient, sandboxId: string, revision: bigint): Promise<PolicyRevision> {
+async function getRevision(tx: SqlClient, sandboxId: string, revision: bigint | null): Promise<PolicyRevision> {
   const { rows } = await tx.query<RevisionRow>(
     `select sandbox_id, revision, policy, author, create_time from policy_revisions where sandbox_id = $1 and revision = $2`,
     [sandboxId, revision],
