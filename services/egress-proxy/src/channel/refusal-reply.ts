@@ -57,9 +57,10 @@ export function writeRefusal(
   return `${fields.join("\r\n")}\r\n\r\n${about.headOnly ? "" : body}`;
 }
 
-function howToAsk({ sandboxId, host, port }: { sandboxId: string; host: string; port: number }): string {
+function howToAsk(about: { decisionId: string; sandboxId: string; host: string; port: number }): string {
+  const { decisionId, sandboxId, host, port } = about;
   return (
-    `give an operator this decision id and destination (${host}:${port}); they read the policy with ` +
-    `\`sandgate policy get ${sandboxId}\`, add a rule, and store it with \`sandgate policy set ${sandboxId} FILE\``
+    `give an operator this decision id and destination (${host}:${port}); they propose it with ` +
+    `\`sandgate policy propose ${sandboxId} --decision ${decisionId}\`, review what it would change, and approve it for a time or for good`
   );
 }
