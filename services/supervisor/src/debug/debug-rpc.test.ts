@@ -31,7 +31,7 @@ beforeEach(async () => {
         renewals += 1;
       },
     },
-    sandboxId: () => "own",
+    sandboxId: "own",
     policy: {
       submitPolicyAnalysis: async ({ sandbox, source }) => {
         if (sandbox !== "own" || source?.case !== "decisions") throw new Error("another request was expected");

@@ -17,8 +17,8 @@ export interface DebugServerOptions {
   /** With this sandbox's own credentials. */
   readonly sandbox: Pick<Client<typeof SandboxService>, "getSandboxConfig">;
   readonly policy: Pick<Client<typeof PolicyService>, "submitPolicyAnalysis" | "getDraftPolicy">;
-  /** This sandbox's own id; undefined before it is assigned. */
-  readonly sandboxId: () => string | undefined;
+  /** This sandbox's own id. */
+  readonly sandboxId: string;
 }
 
 const longestQuestionBytes = 4096;
@@ -72,11 +72,11 @@ async function answer(question: string, options: DebugServerOptions): Promise<De
       case "submit-policy-analysis": {
         const source = { case: "decisions", value: { decisionIds: words } } as const;
         const reason = "asked for through debug-rpc";
-        const submitted = await options.policy.submitPolicyAnalysis({ sandbox: options.sandboxId() ?? "", reason, source });
+        const submitted = await options.policy.submitPolicyAnalysis({ sandbox: options.sandboxId, reason, source });
         return { code: 0, output: toJsonString(SubmitPolicyAnalysisResponseSchema, submitted) };
       }
       case "get-draft-policy": {
-        const draft = await options.policy.getDraftPolicy({ sandbox: options.sandboxId() ?? "" });
+        const draft = await options.policy.getDraftPolicy({ sandbox: options.sandboxId });
         return { code: 0, output: toJsonString(GetDraftPolicyResponseSchema, draft) };
       }
       case "refresh":
