@@ -9,12 +9,15 @@ export const benchmark: Benchmark = {
   defaultRounds: 9,
   async run({ rounds, onProgress }) {
     const [current, candidate] = [policyOf(0), policyOf(5)];
-    const recorded = Array.from({ length: decisions }, (_, index): RecordedDestination => ({
-      host: `h${index % 40}.${index % 1200 === 0 ? `new${index}` : `r${index % 520}`}.example.com`,
-      port: index % 7 === 0 ? 8443 : 443,
-      address: index % 3 === 0 ? "" : `93.184.${index % 250}.34`,
-      count: 1,
-    }));
+    const recorded = Array.from(
+      { length: decisions },
+      (_, index): RecordedDestination => ({
+        host: `h${index % 40}.${index % 1200 === 0 ? `new${index}` : `r${index % 520}`}.example.com`,
+        port: index % 7 === 0 ? 8443 : 443,
+        address: index % 3 === 0 ? "" : `93.184.${index % 250}.34`,
+        count: 1,
+      }),
+    );
     const us: number[] = [];
     let changed = 0;
     for (let round = 0; round <= rounds; round++) {
@@ -34,7 +37,9 @@ export const benchmark: Benchmark = {
         `10,000 hosts each, of which every other is a wildcard; two of three have an address that is vetted. ${changed} of them change.`,
       columns: ["CPU each", "per core-second"],
       rows: [{ name: "both policies", cells: [`${eachUs.toFixed(2)} us`, (1e6 / eachUs).toFixed(0)] }],
-      limits: [{ name: `a decision, us (${wantedPerSecond} a core-second)`, measured: eachUs, limit: 1e6 / wantedPerSecond }],
+      limits: [
+        { name: `a decision, us (${wantedPerSecond} a core-second)`, measured: eachUs, limit: 1e6 / wantedPerSecond },
+      ],
     };
   },
 };
@@ -44,7 +49,10 @@ function policyOf(first: number) {
   const check = parseAuthoredPolicy({
     rules: Array.from({ length: 500 }, (_, rule) => ({
       name: `r${rule + first}`,
-      hosts: Array.from({ length: 20 }, (_, host) => `${host % 2 === 0 ? "" : "*."}h${host}.r${rule + first}.example.com`),
+      hosts: Array.from(
+        { length: 20 },
+        (_, host) => `${host % 2 === 0 ? "" : "*."}h${host}.r${rule + first}.example.com`,
+      ),
     })),
   });
   if (!check.ok) throw new Error("the policy has faults");

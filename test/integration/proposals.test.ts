@@ -111,12 +111,17 @@ describe.each(topologies)("a host that a sandbox turns out to need, %s", (topolo
       { timeout: 10_000 }, // the proxy reports a moment after it has answered
     );
     const [proposal] = proposed.proposals;
-    expect(proposal).toMatchObject({ rules: [{ hosts: [host], ports: [80] }], evidence: [{ decisionIds: [decisionId] }] });
+    expect(proposal).toMatchObject({
+      rules: [{ hosts: [host], ports: [80] }],
+      evidence: [{ decisionIds: [decisionId] }],
+    });
     expect(await request()).toContain("403 Forbidden"); // a proposal is no policy
 
     const named = { sandbox: sandbox.id, proposalId: proposal?.proposalId ?? "" };
     const { simulation } = await operator.getPolicyProposal(named);
-    expect(simulation?.newlyAllowed).toMatchObject([{ host, port: 80, before: Verdict.DENIED, after: Verdict.ALLOWED }]);
+    expect(simulation?.newlyAllowed).toMatchObject([
+      { host, port: 80, before: Verdict.DENIED, after: Verdict.ALLOWED },
+    ]);
 
     const ttlMs = 3_000;
     const { revision, proposal: approved } = await operator.approvePolicyProposal({

@@ -254,7 +254,14 @@ export function createCommandTree(runner: Runner, version: string): Command {
   command(policy, "proposals")
     .summary("list what was proposed for a sandbox")
     .argument("<sandbox>", "name or id")
-    .addOption(new Option("--state <state>", "only these").choices(["pending", "approved", "rejected", "undone"] satisfies StateName[]))
+    .addOption(
+      new Option("--state <state>", "only these").choices([
+        "pending",
+        "approved",
+        "rejected",
+        "undone",
+      ] satisfies StateName[]),
+    )
     .option("--limit <n>", "at most so many, the newest", count, 100)
     .action(
       action<[string], ListProposalsOptions>(runner, async (context, [sandbox], options) =>

@@ -35,5 +35,11 @@ it("shows what a sandbox wrote without letting it write to the terminal, or line
 
 it("cuts a long reason in the table", () => {
   const proposal = create(PolicyProposalSchema, { reason: "x".repeat(1000) });
-  expect(Math.max(...formatProposalTable([proposal], plain).split("\n").map(({ length }) => length))).toBeLessThan(150);
+  expect(
+    Math.max(
+      ...formatProposalTable([proposal], plain)
+        .split("\n")
+        .map(({ length }) => length),
+    ),
+  ).toBeLessThan(150);
 });

@@ -1,6 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { PolicyService, type SubmitPolicyAnalysisRequestSchema, SubmitPolicyAnalysisResponseSchema } from "@sandgate/api/policy";
+import {
+  PolicyService,
+  type SubmitPolicyAnalysisRequestSchema,
+  SubmitPolicyAnalysisResponseSchema,
+} from "@sandgate/api/policy";
 import type { CommandContext } from "../command-context.ts";
 import { usageFailure } from "../command-failure.ts";
 import { exitCodes } from "../exit-codes.ts";

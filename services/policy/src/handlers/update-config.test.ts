@@ -45,6 +45,12 @@ describe("UpdateConfig by a user", () => {
     expect((await fixture.policy.getPolicy({ sandbox })).revision?.revision).toBe(1n);
   });
 
+  it("G-31 is in the audit log with its reason", async () => {
+    await fixture.policy.updateConfig({ sandbox, mode: Mode.OBSERVE, reason: "to learn" });
+    const { events } = await fixture.policy.listAuditEvents({ sandboxId: sandbox, action: "policy.update_config" });
+    expect(events).toMatchObject([{ details: { revision: "2", reason: "to learn" } }]);
+  });
+
   it("answers a repeated request as the first time", async () => {
     const request = { sandbox, addRules: [rule("two", "two.example.com")], requestId: crypto.randomUUID() };
     const first = await fixture.policy.updateConfig(request);

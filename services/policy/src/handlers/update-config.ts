@@ -49,7 +49,7 @@ export function updateConfig(deps: Deps): Handler<typeof PolicyService.method.up
 }
 
 async function change(deps: Deps, { request, scope, author }: Asked, claim: RequestClaim | undefined) {
-  readReason(request.reason);
+  const reason = readReason(request.reason);
   const nowMs = deps.clock();
   const base = await requirePolicyBase(deps.store, scope);
   if (request.expectedRevision !== 0n && request.expectedRevision !== base.revision)
@@ -63,6 +63,7 @@ async function change(deps: Deps, { request, scope, author }: Asked, claim: Requ
       policy: canonicalPolicy(policy),
       expectedRevision: base.revision,
       action: "policy.update_config",
+      reason,
       claim,
       answer: (revision) =>
         encodeOutcome(revision === undefined ? { case: undefined } : { case: "revision", value: revision }),

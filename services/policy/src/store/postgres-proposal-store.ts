@@ -101,6 +101,7 @@ export class PostgresProposalStore implements ProposalStore {
       const details = {
         ...(proposal === undefined ? {} : { proposal: proposal.proposalId }),
         ...(revision === undefined ? {} : { revision: String(revision) }),
+        ...(change.reason === undefined ? {} : { reason: change.reason }),
       };
       return {
         changed: revision === undefined ? [] : [topics.policies, topics.sandbox(scope.sandboxId)],

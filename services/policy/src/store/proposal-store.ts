@@ -28,6 +28,8 @@ export interface ConfigChange {
   readonly expectedRevision: bigint | undefined;
   /** For the audit log, such as policy.approve. */
   readonly action: string;
+  /** Why, for the audit log; of a proposal it is in the proposal. */
+  readonly reason?: string;
   readonly claim: RequestClaim | undefined;
   /** What is answered, now and when the request is repeated. */
   answer(revision: PolicyRevision | undefined): Uint8Array;

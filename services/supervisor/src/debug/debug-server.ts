@@ -1,7 +1,11 @@
 import { unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { toJsonString } from "@bufbuild/protobuf";
-import { GetDraftPolicyResponseSchema, type PolicyService, SubmitPolicyAnalysisResponseSchema } from "@sandgate/api/policy";
+import {
+  GetDraftPolicyResponseSchema,
+  type PolicyService,
+  SubmitPolicyAnalysisResponseSchema,
+} from "@sandgate/api/policy";
 import { GetSandboxConfigResponseSchema, type SandboxService } from "@sandgate/api/sandbox";
 import { type Client, describeReason, ServiceError } from "@sandgate/rpc";
 import type { CredentialKeeper } from "../identity/credential-keeper.ts";
