@@ -20,4 +20,4 @@ create unique index policy_proposals_pending on policy_proposals (sandbox_id, co
 create index policy_proposals_update_time on policy_proposals (update_time) where state in (3, 4);
 
 -- The answer to a request that is not answered with a revision, encoded.
-alter table requests add column answer bytea;
+alter table requests add column if not exists answer bytea;
