@@ -15,6 +15,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }
   tokens: () => import("./tokens.ts"),
   ready: () => import("./ready.ts"),
   memory: () => import("./memory.ts"),
+  simulation: () => import("./simulation.ts"),
   logins: () => import("./logins.ts"),
   revocation: () => import("./revocation.ts"),
 };

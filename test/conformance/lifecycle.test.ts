@@ -311,7 +311,7 @@ describe("what is reported", () => {
       host: "evil.test",
       port: 80,
       decision_id: reply.headers.get("x-sandgate-decision"),
-      how_to_ask: expect.stringContaining(`sandgate policy set ${sandbox.id}`),
+      how_to_ask: expect.stringContaining(`sandgate policy propose ${sandbox.id} --decision dec-`),
     });
   });
 });

@@ -339,3 +339,40 @@ describe("the providers of a policy", () => {
     );
   });
 });
+
+describe("mode and expiry", () => {
+  const rule = { name: "grant", hosts: ["api.example.com"], expire_time: "2030-01-31T12:00:00.250Z" };
+
+  it("come back as they were written, in UTC", () => {
+    const written = { mode: "observe", rules: [rule] };
+    const check = parseAuthoredPolicy({
+      ...written,
+      rules: [{ ...rule, expire_time: "2030-01-31T13:00:00.25+01:00" }],
+    });
+    expect(check.ok && formatAuthoredPolicy(check.policy)).toEqual(written);
+    expect(check.ok && check.policy).toMatchObject({
+      mode: 2,
+      rules: [{ expireTime: { seconds: BigInt(Date.parse("2030-01-31T12:00:00Z") / 1000), nanos: 250_000_000 } }],
+    });
+  });
+
+  it("are left out where they are the usual ones", () => {
+    const check = parseAuthoredPolicy({ mode: "enforce", rules: [] });
+    expect(check).toEqual({ ok: true, policy: { rules: [] } });
+  });
+
+  it.each(["tomorrow", "2030-01-31", "2030-01-31T12:00:00", "2030-13-31T12:00:00Z", 7, null, ""])(
+    "an expiry of %j is a fault",
+    (expire_time) => {
+      expect(faultsOf({ rules: [{ ...rule, expire_time }] })).toEqual(["grant expire_time"]);
+    },
+  );
+
+  it("a deny rule never expires: what it forbids would open", () => {
+    expect(faultsOf({ rules: [{ ...rule, action: "deny" }] })).toEqual(["grant expire_time"]);
+  });
+
+  it.each(["Observe", "audit", true, 2, null])("a mode of %j is a fault", (mode) => {
+    expect(faultsOf({ mode, rules: [] })).toEqual([" mode"]);
+  });
+});

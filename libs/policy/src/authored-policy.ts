@@ -3,11 +3,14 @@ import {
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  policyMode,
   type ReadonlyPolicy,
   type RouteMessage,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
+import { readExpiry, writeExpiry } from "./rule-expiry.ts";
+import { ruleName } from "./rule-name.ts";
 
 /** A rule as a person writes it. A host alone stands for a rule that allows it. */
 export type AuthoredRule =
@@ -19,6 +22,8 @@ export type AuthoredRule =
       readonly hosts?: readonly string[];
       readonly ports?: readonly number[];
       readonly allowed_ips?: readonly string[];
+      /** When the rule ends, RFC 3339; only of rules that allow. */
+      readonly expire_time?: string;
     };
 
 /** An upstream of models as a person writes it. */
@@ -33,6 +38,8 @@ export interface AuthoredRoute {
 
 /** A policy as a person writes it, in YAML or JSON. */
 export interface AuthoredPolicy {
+  /** `enforce` where it is absent. */
+  readonly mode?: "observe" | "enforce";
   readonly rules: readonly AuthoredRule[];
   readonly identity?: { readonly audiences: readonly string[] };
   readonly inference?: { readonly routes: readonly AuthoredRoute[] };
@@ -54,21 +61,23 @@ export function parseAuthoredPolicy(document: unknown): PolicyCheck {
     const named = isRecord(rule) && typeof rule.name === "string" ? rule.name : `rules[${index}]`;
     return readRule(rule, taken, (field, message) => faults.push({ rule: named, field, message }));
   });
-  const linted = lintPolicy({ rules, ...readGrants(document, fault) });
+  const linted = lintPolicy({ rules, ...readMode(document.mode, fault), ...readGrants(document, fault) });
   if (faults.length === 0) return linted;
   return { ok: false, faults: linted.ok ? faults : mergeFaults(faults, linted.faults) };
 }
 
 /** Writes a policy as a person would: what is default is left out. */
 export function formatAuthoredPolicy(policy: ReadonlyPolicy): AuthoredPolicy {
-  const { rules, identity, inference, providers = [] } = policy;
+  const { rules, identity, inference, providers = [], mode } = policy;
   return {
+    ...(mode === policyMode.observe ? { mode: "observe" as const } : {}),
     rules: rules.map((rule) => ({
       name: rule.name,
       ...(rule.action === ruleAction.deny ? { action: "deny" as const } : {}),
       ...(rule.hosts.length > 0 ? { hosts: [...rule.hosts] } : {}),
       ...(rule.ports.length > 0 ? { ports: [...rule.ports] } : {}),
       ...(rule.allowedIps.length > 0 ? { allowed_ips: [...rule.allowedIps] } : {}),
+      ...(rule.expireTime === undefined ? {} : { expire_time: formatExpiry(rule.expireTime) }),
     })),
     ...(identity === undefined ? {} : { identity: { audiences: [...identity.audiences] } }),
     ...(inference === undefined
@@ -96,7 +105,7 @@ export function policyOfHosts(hosts: readonly string[]): PolicyCheck {
     const [, host = written, port] = /^(.*?)(?::([0-9]{1,5}))?$/s.exec(written) ?? [];
     return {
       ...emptyRule(),
-      name: nameAfter(host, taken),
+      name: ruleName(host, taken),
       hosts: [host],
       ports: port === undefined ? [] : [Number(port)],
     };
@@ -107,7 +116,7 @@ export function policyOfHosts(hosts: readonly string[]): PolicyCheck {
 type Fault = (field: string, message: string) => void;
 
 function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage {
-  if (typeof rule === "string") return { ...emptyRule(), name: nameAfter(rule, taken), hosts: [rule] };
+  if (typeof rule === "string") return { ...emptyRule(), name: ruleName(rule, taken), hosts: [rule] };
   if (!isRecord(rule)) {
     fault("rule", "a rule is a host or an object");
     return emptyRule();
@@ -121,11 +130,31 @@ function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage
     hosts,
     ports: readList(rule, "ports", "number", fault),
     allowedIps,
+    ...(rule.expire_time === undefined ? {} : { expireTime: parseExpiry(rule.expire_time, fault) }),
   };
 }
 
-const policyFields: ReadonlySet<string> = new Set(["rules", "identity", "inference", "providers"]);
-const ruleFields: ReadonlySet<string> = new Set(["name", "action", "hosts", "ports", "allowed_ips"]);
+/** Reads RFC 3339; a fault, and a rule that has expired, for everything else. */
+function parseExpiry(text: unknown, fault: Fault): RuleMessage["expireTime"] {
+  const written = typeof text === "string" && expiryPattern.test(text) ? writeExpiry(Date.parse(text)) : undefined;
+  if (written === undefined) fault("expire_time", "this is a time, as in 2030-01-31T12:00:00Z");
+  return written ?? { seconds: 0n, nanos: 0 };
+}
+
+const expiryPattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?(?:Z|[+-]\d{2}:\d{2})$/;
+
+function formatExpiry(expireTime: NonNullable<RuleMessage["expireTime"]>): string {
+  return new Date(readExpiry(expireTime) ?? 0).toISOString();
+}
+
+function readMode(mode: unknown, fault: Fault): Pick<PolicyMessage, "mode"> {
+  if (mode === "observe") return { mode: policyMode.observe };
+  if (mode !== undefined && mode !== "enforce") fault("mode", "a mode is observe or enforce");
+  return {};
+}
+
+const policyFields: ReadonlySet<string> = new Set(["mode", "rules", "identity", "inference", "providers"]);
+const ruleFields: ReadonlySet<string> = new Set(["name", "action", "hosts", "ports", "allowed_ips", "expire_time"]);
 const routeFields: ReadonlySet<string> = new Set(["name", "host", "port", "path", "models", "credential"]);
 
 /** The sections beside the rules, as far as they can be read. */
@@ -202,7 +231,7 @@ function emptyRule(): RuleMessage {
 }
 
 function readName(name: unknown, host: string, taken: Set<unknown>, fault: Fault): string {
-  if (name === undefined) return nameAfter(host, taken);
+  if (name === undefined) return ruleName(host, taken);
   if (typeof name === "string") return name;
   fault("name", "a name is text");
   return "";
@@ -231,21 +260,6 @@ function readList<K extends keyof EntryTypes>(
   if (Array.isArray(list) && list.every((entry): entry is EntryTypes[K] => typeof entry === type)) return list;
   fault(field, type === "string" ? "this is a list of texts" : "this is a list of numbers");
   return [];
-}
-
-/** A name made of a host: `*.example.com` becomes `any-example-com`, a second one `any-example-com-2`. */
-function nameAfter(host: string, taken: Set<unknown>): string {
-  const plain = host
-    .toLowerCase()
-    .replace(/^\*\./, "any-")
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, 56);
-  const stem = plain === "" ? "rule" : plain;
-  let name = stem;
-  for (let count = 2; taken.has(name); count++) name = `${stem}-${count}`;
-  taken.add(name);
-  return name;
 }
 
 /** What lint found beside what reading found: no second fault for one field or a part of it, none for what could not be read. */

@@ -1,5 +1,6 @@
 import { type AddressRange, parseAddressRange } from "./address-range.ts";
-import { type PolicyFault, type RuleMessage, ruleAction } from "./policy-message.ts";
+import { type PolicyFault, policyMode, type ReadonlyRule, ruleAction } from "./policy-message.ts";
+import { readExpiry } from "./rule-expiry.ts";
 import { parseHostName } from "./wire-host.ts";
 
 /** A rule, ready for decisions. */
@@ -10,6 +11,8 @@ export interface CompiledRule {
   /** Undefined: every port. */
   readonly ports: ReadonlySet<number> | undefined;
   readonly allowedRanges: readonly AddressRange[];
+  /** From this moment on (milliseconds since the epoch) the rule is not there; infinite where it stays. */
+  readonly expiresAtMs: number;
 }
 
 /** A policy, ready for decisions whose cost does not depend on its size. */
@@ -22,6 +25,12 @@ export interface CompiledPolicy {
   readonly deepestWildcard: number;
   /** The rules that let addresses through, in order. */
   readonly withRanges: readonly CompiledRule[];
+  /** The names of all rules, in order. */
+  readonly names: readonly string[];
+  /** Whether what no rule allows is let through and recorded. */
+  readonly observe: boolean;
+  /** The moments at which rules end, in order. */
+  readonly expiries: readonly number[];
 }
 
 /**
@@ -29,17 +38,20 @@ export interface CompiledPolicy {
  * or action is not in canonical form: such a policy must not be enforced.
  */
 export function compilePolicy(policy: {
-  readonly rules: readonly { readonly [K in keyof RuleMessage]: Readonly<RuleMessage[K]> }[];
+  readonly rules: readonly ReadonlyRule[];
+  readonly mode?: number | undefined;
 }): CompiledPolicy {
   const faults: PolicyFault[] = [];
   const exact = new Map<string, CompiledRule[]>();
   const below = new Map<string, CompiledRule[]>();
   const withRanges: CompiledRule[] = [];
+  const expiries = new Set<number>();
   let deepestWildcard = 0;
   for (const [index, rule] of policy.rules.entries()) {
     const fault = (field: string, message: string) => faults.push({ rule: rule.name, field, message });
     const compiled = compileRule(rule, index, fault);
     if (compiled.allowedRanges.length > 0) withRanges.push(compiled);
+    if (compiled.expiresAtMs !== Number.POSITIVE_INFINITY) expiries.add(compiled.expiresAtMs);
     for (const host of rule.hosts) {
       const wildcard = host.startsWith("*.");
       const name = wildcard ? host.slice(2) : host;
@@ -52,7 +64,15 @@ export function compilePolicy(policy: {
     }
   }
   if (faults.length > 0) throw new PolicyNotCompiled(faults);
-  return { exact, below, deepestWildcard, withRanges };
+  return {
+    exact,
+    below,
+    deepestWildcard,
+    withRanges,
+    names: policy.rules.map(({ name }) => name),
+    observe: policy.mode === policyMode.observe,
+    expiries: [...expiries].sort((a, b) => a - b),
+  };
 }
 
 /** A policy cannot be enforced as it stands. */
@@ -68,11 +88,7 @@ export class PolicyNotCompiled extends Error {
 
 const defaultPorts: ReadonlySet<number> = new Set([80, 443]);
 
-function compileRule(
-  rule: { readonly [K in keyof RuleMessage]: Readonly<RuleMessage[K]> },
-  index: number,
-  fault: (field: string, message: string) => void,
-): CompiledRule {
+function compileRule(rule: ReadonlyRule, index: number, fault: (field: string, message: string) => void): CompiledRule {
   if (rule.action !== ruleAction.allow && rule.action !== ruleAction.deny) fault("action", "neither allow nor deny");
   const action = rule.action === ruleAction.allow ? "allow" : "deny";
   const allowedRanges: AddressRange[] = [];
@@ -82,7 +98,17 @@ function compileRule(
     else allowedRanges.push(range);
   }
   if (!rule.ports.every((port) => Number.isInteger(port) && port >= 1 && port <= 65_535)) fault("ports", "not a port");
+  const expiresAtMs = rule.expireTime === undefined ? Number.POSITIVE_INFINITY : readExpiry(rule.expireTime);
+  if (expiresAtMs === undefined || (rule.expireTime !== undefined && action === "deny"))
+    fault("expire_time", "not a time, or in a deny rule");
   const everyPort = action === "deny" && rule.ports.length === 0;
   const ports = rule.ports.length === 0 ? defaultPorts : new Set(rule.ports);
-  return { name: rule.name, index, action, ports: everyPort ? undefined : ports, allowedRanges };
+  return {
+    name: rule.name,
+    index,
+    action,
+    ports: everyPort ? undefined : ports,
+    allowedRanges,
+    expiresAtMs: expiresAtMs ?? Number.NEGATIVE_INFINITY,
+  };
 }

@@ -3,22 +3,25 @@ import { describe, expect, it } from "vitest";
 import { parseAuthoredPolicy } from "./authored-policy.ts";
 import { compilePolicy, PolicyNotCompiled } from "./compile.ts";
 import { decide } from "./decide.ts";
+import { policyMode } from "./policy-message.ts";
 import { parseWireAuthority } from "./wire-host.ts";
 
-function compiled(...rules: unknown[]) {
+function parsed(...rules: unknown[]) {
   const check = parseAuthoredPolicy({ rules });
   if (!check.ok) throw new TypeError(JSON.stringify(check.faults));
-  return compilePolicy(check.policy);
+  return check.policy;
 }
+
+const compiled = (...rules: unknown[]) => compilePolicy(parsed(...rules));
 
 function verdict(policy: ReturnType<typeof compiled>, text: string): string {
   const authority = parseWireAuthority(text);
   if (authority === undefined) throw new TypeError(text);
-  const decision = decide(policy, authority);
+  const decision = decide(policy, authority, 0);
   return decision.verdict === "allow" ? `allow ${decision.rule}` : `${decision.reason} ${decision.rule}`.trim();
 }
 
-const policy = compiled(
+const policySource = parsed(
   { name: "api", hosts: ["api.example.test"] },
   { name: "wild", hosts: ["*.wild.example.test"], ports: [443] },
   { name: "secret", action: "deny", hosts: ["secret.wild.example.test"] },
@@ -27,6 +30,7 @@ const policy = compiled(
   { name: "priv", hosts: ["priv.example.test"], ports: [443], allowed_ips: ["10.9.0.0/16"] },
   { name: "literal", allowed_ips: ["93.184.216.0/24", "fd12::/16"], ports: [5432] },
 );
+const policy = compilePolicy(policySource);
 
 describe("a decision", () => {
   it.each([
@@ -77,7 +81,7 @@ describe("a decision", () => {
       { name: "exact", hosts: ["a.example.test"], allowed_ips: ["10.0.0.0/8"] },
     );
     const authority = parseWireAuthority("a.example.test:443");
-    const decision = authority && decide(twice, authority);
+    const decision = authority && decide(twice, authority, 0);
     expect(decision).toMatchObject({ verdict: "allow", rule: "wide", allowedRanges: [{ prefixLength: 8 }] });
   });
 
@@ -101,7 +105,7 @@ describe("a decision", () => {
           ports.length === 0 ? action === "deny" || port !== 8443 : ports.includes(port);
         const hit = rules.filter(({ hosts, ports, action }) => matches(hosts) && covers(ports, action));
         const expected = hit.length > 0 && hit.every(({ action }) => action === "allow");
-        const decision = decide(compiled(...rules), { host: { kind: "name", text }, port });
+        const decision = decide(compiled(...rules), { host: { kind: "name", text }, port }, 0);
         expect(decision.verdict === "allow").toBe(expected);
       }),
     );
@@ -117,9 +121,71 @@ describe("a decision", () => {
     expect(many.deepestWildcard).toBe(4);
     const deep = { host: { kind: "name" as const, text: `${"a.".repeat(100)}h2.r400.example.test` }, port: 443 };
     const started = process.cpuUsage().user;
-    for (let count = 0; count < 100_000; count++) decide(many, deep);
+    for (let count = 0; count < 100_000; count++) decide(many, deep, 0);
     const eachUs = (process.cpuUsage().user - started) / 100_000;
     expect(eachUs).toBeLessThan(10); // about 1 us on an idle machine; a scan of the rules would take hundreds
+  });
+});
+
+describe("a policy that observes", () => {
+  const observing = compilePolicy({ ...policySource, mode: policyMode.observe });
+  const observed = (text: string): string => {
+    const authority = parseWireAuthority(text);
+    if (authority === undefined) throw new TypeError(text);
+    const decision = decide(observing, authority, 0);
+    return decision.verdict === "allow" ? "allow" : `${decision.verdict} ${decision.reason} ${decision.rule}`.trim();
+  };
+
+  it.each([
+    ["what a rule allows", "api.example.test:443", "allow"],
+    ["a host that no rule names", "new.example.test:443", "would_deny host_not_allowed"],
+    ["another port", "api.example.test:22", "would_deny port_not_allowed api"],
+    ["a public address", "93.184.217.34:443", "would_deny host_not_allowed"],
+    ["what a deny rule names", "secret.wild.example.test:443", "deny host_not_allowed secret"],
+    ["a private address", "10.8.1.2:443", "deny host_not_allowed"],
+    ["a private address on a port that its rule has not", "10.9.1.2:22", "deny port_not_allowed priv"],
+    ["loopback", "127.0.0.1:80", "deny ip_not_allowed"],
+    ["loopback in IPv6", "[::1]:80", "deny ip_not_allowed"],
+    ["metadata", "169.254.169.254:80", "deny ip_not_allowed"],
+    ["metadata by name", "metadata.google.internal:80", "deny host_not_allowed"],
+    ["localhost", "x.localhost:443", "deny host_not_allowed"],
+  ])("B10, A47: %s, %s: %s", (_name, authority, expected) => {
+    expect(observed(authority)).toBe(expected);
+  });
+
+  it("lets a name through to public addresses alone, whatever other rules of it say", () => {
+    const authority = parseWireAuthority("priv.example.test:22");
+    expect(authority && decide(observing, authority, 0)).toMatchObject({ verdict: "would_deny", allowedRanges: [] });
+  });
+});
+
+describe("a rule that expires", () => {
+  const at = Date.parse("2030-01-01T00:00:00.500Z");
+  const temporary = compiled(
+    { name: "grant", hosts: ["api.example.test"], expire_time: "2030-01-01T00:00:00.5Z" },
+    { name: "range", allowed_ips: ["10.9.0.0/16"], expire_time: "2030-01-01T00:00:00.500Z" },
+    { name: "stays", hosts: ["stays.example.test"] },
+  );
+  it.each([
+    ["api.example.test:443", at - 1, "allow", "grant"],
+    ["api.example.test:443", at, "deny", "grant"],
+    ["api.example.test:22", at, "deny", ""],
+    ["10.9.1.2:443", at - 1, "allow", "range"],
+    ["10.9.1.2:443", at, "deny", "range"],
+    ["stays.example.test:443", at, "allow", "stays"],
+  ])("%s at %d: %s", (text, now, verdict, rule) => {
+    const authority = parseWireAuthority(text);
+    expect(authority && decide(temporary, authority, now)).toMatchObject({ verdict, rule });
+    expect(temporary.expiries).toEqual([at]);
+  });
+
+  it("takes nothing of what another rule allows with it", () => {
+    const both = compiled(
+      { name: "grant", hosts: ["api.example.test"], expire_time: "2030-01-01T00:00:00Z" },
+      { name: "kept", hosts: ["*.example.test"] },
+    );
+    const authority = parseWireAuthority("api.example.test:443");
+    expect(authority && decide(both, authority, at)).toMatchObject({ verdict: "allow", rule: "kept" });
   });
 });
 
@@ -135,7 +201,9 @@ describe("compiling", () => {
     { action: 7 },
     { allowedIps: ["10.0.0.0"], action: 2 },
     { allowedIps: ["x"] },
-  ])("R10: a policy with %j is refused whole", (wrong) => {
+    { expireTime: { seconds: -1n, nanos: 0 } },
+    { expireTime: { seconds: 1n, nanos: 0 }, action: 2 },
+  ])("R10: a policy with %o is refused whole", (wrong) => {
     const rule = { name: "r", action: 1, hosts: ["a.test"], ports: [], allowedIps: [], ...wrong };
     expect(() => compilePolicy({ rules: [rule] })).toThrow(PolicyNotCompiled);
   });

@@ -11,6 +11,7 @@ export {
 } from "./authored-policy.ts";
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
 export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
+export { decideDialled } from "./decide-dialled.ts";
 export { grantHosts, type HostGrant } from "./grant-hosts.ts";
 export { lintPolicy } from "./lint.ts";
 export { isProviderSecret, lintProvider, type ProviderCheck } from "./lint-provider.ts";
@@ -19,11 +20,17 @@ export {
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  policyMode,
   type ReadonlyPolicy,
+  type ReadonlyRule,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
+export { type DeniedDestination, type ProposedRule, proposeRules } from "./propose-rules.ts";
 export { endpointCovers } from "./provider-endpoint.ts";
 export { type EndpointMessage, type ProviderMessage, providerKind } from "./provider-message.ts";
 export { providersOf } from "./providers-of.ts";
+export { type ReviewWarning, reviewRules } from "./review-rules.ts";
+export { ruleName } from "./rule-name.ts";
+export { type RecordedDestination, type SimulatedChange, type Simulation, simulate } from "./simulate.ts";
 export { type Authority, type Host, parseHostName, parseWireAuthority, parseWireHost } from "./wire-host.ts";

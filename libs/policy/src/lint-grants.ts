@@ -115,6 +115,6 @@ function allowedBy(rules: PolicyMessage["rules"]): (host: string, port: number) 
   const compiled = compilePolicy({ rules });
   return (name, port) => {
     const host = parseWireHost(name);
-    return host !== undefined && decide(compiled, { host, port }).verdict === "allow";
+    return host !== undefined && decide(compiled, { host, port }, 0).verdict === "allow";
   };
 }

@@ -10,10 +10,13 @@ import {
   type PolicyCheck,
   type PolicyFault,
   type PolicyMessage,
+  policyMode,
   type ReadonlyPolicy,
+  type ReadonlyRule,
   type RuleMessage,
   ruleAction,
 } from "./policy-message.ts";
+import { readExpiry, writeExpiry } from "./rule-expiry.ts";
 
 /**
  * Checks a policy as it is set, and brings its hosts into A-labels and its ranges into canonical text. Reports every
@@ -41,16 +44,18 @@ export function lintPolicy(policy: ReadonlyPolicy): PolicyCheck {
   const identity = policy.identity && lintIdentity(policy.identity, fault);
   const inference = policy.inference && lintInference(policy.inference, soundRules, fault);
   const providers = lintProviderNames(policy.providers ?? [], fault);
+  if (!knownModes.has(policy.mode ?? 0)) fault("mode", "a mode is observe or enforce");
+  if (policy.mode === policyMode.observe) canonical.mode = policyMode.observe;
   if (identity !== undefined) canonical.identity = identity;
   if (inference !== undefined) canonical.inference = inference;
   if (providers !== undefined) canonical.providers = providers;
   return faults.length === 0 ? { ok: true, policy: canonical } : { ok: false, faults };
 }
 
-function lintRule(
-  rule: { [K in keyof RuleMessage]: Readonly<RuleMessage[K]> },
-  fault: (field: string, message: string) => void,
-): RuleMessage {
+/** Unspecified and enforce, which mean the same, and observe. */
+const knownModes: ReadonlySet<number> = new Set([0, 1, policyMode.observe]);
+
+function lintRule(rule: ReadonlyRule, fault: (field: string, message: string) => void): RuleMessage {
   if (rule.action !== ruleAction.allow && rule.action !== ruleAction.deny)
     fault("action", "an action is allow or deny");
   const lists = { hosts: rule.hosts, ports: rule.ports, allowed_ips: rule.allowedIps };
@@ -59,13 +64,26 @@ function lintRule(
   if (rule.hosts.length === 0 && rule.allowedIps.length === 0) fault("hosts", "a rule names at least one host");
   if (rule.action === ruleAction.deny && rule.allowedIps.length > 0)
     fault("allowed_ips", "a deny rule has no allowed_ips: addresses are denied unless a rule allows them");
+  const expireTime = rule.expireTime && lintExpiry(rule.expireTime, rule.action, fault);
   return {
     name: rule.name,
     action: rule.action,
     hosts: collect(rule.hosts, "hosts", fault, lintHost),
     ports: collect(rule.ports, "ports", fault, lintPort),
     allowedIps: collect(rule.allowedIps, "allowed_ips", fault, lintRange),
+    ...(expireTime === undefined ? {} : { expireTime }),
   };
+}
+
+function lintExpiry(
+  expireTime: NonNullable<RuleMessage["expireTime"]>,
+  action: number,
+  fault: (field: string, message: string) => void,
+): RuleMessage["expireTime"] {
+  if (action === ruleAction.deny) fault("expire_time", "a deny rule does not expire: that would open what it forbids");
+  const ms = readExpiry(expireTime);
+  if (ms === undefined) fault("expire_time", "this is no time between 1970 and 9999, as in 2030-01-31T12:00:00Z");
+  return ms === undefined ? undefined : writeExpiry(ms);
 }
 
 /** The canonical entries without repetitions; a fault for each that has none. */

@@ -1,6 +1,9 @@
 /** The values of sandgate.policy.v1.Action. */
 export const ruleAction = { allow: 1, deny: 2 } as const;
 
+/** The values of sandgate.policy.v1.Mode that a policy in canonical form has. */
+export const policyMode = { enforce: 0, observe: 2 } as const;
+
 /** A rule as the proto message has it. A generated message can be passed where one is asked for. */
 export interface RuleMessage {
   name: string;
@@ -8,6 +11,8 @@ export interface RuleMessage {
   hosts: string[];
   ports: number[];
   allowedIps: string[];
+  /** Absent: it stays. */
+  expireTime?: { readonly seconds: bigint; readonly nanos: number } | undefined;
 }
 
 /** To whom a workload may prove who it is, as the proto message has it. */
@@ -33,6 +38,8 @@ export interface PolicyMessage {
   inference?: { routes: RouteMessage[] } | undefined;
   /** Names of providers; absent: none. */
   providers?: string[];
+  /** Absent: enforce. */
+  mode?: number;
 }
 
 /** A policy that is only read: a generated message, or a PolicyMessage. */
@@ -41,7 +48,11 @@ export interface ReadonlyPolicy {
   readonly identity?: Listed<IdentityMessage> | undefined;
   readonly inference?: { readonly routes: readonly Listed<RouteMessage>[] } | undefined;
   readonly providers?: readonly string[] | undefined;
+  readonly mode?: number | undefined;
 }
+
+/** A rule that is only read. */
+export type ReadonlyRule = Listed<RuleMessage>;
 
 type Listed<T> = { readonly [K in keyof T]: Readonly<T[K]> };
 

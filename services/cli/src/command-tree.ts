@@ -24,8 +24,14 @@ import type { ListOperatorsOptions } from "./commands/pki-ls.ts";
 import type { OperatorOptions } from "./commands/pki-operator.ts";
 import type { RevokeOperatorOptions } from "./commands/pki-revoke.ts";
 import type { RotateAuthorityOptions } from "./commands/pki-rotate.ts";
+import type { ApproveOptions, DecideOptions } from "./commands/policy-decide.ts";
+import type { EditProposalOptions } from "./commands/policy-edit.ts";
 import type { GetPolicyOptions } from "./commands/policy-get.ts";
+import type { ModeName } from "./commands/policy-mode.ts";
+import type { ListProposalsOptions } from "./commands/policy-proposals.ts";
+import type { ProposeOptions } from "./commands/policy-propose.ts";
 import type { SetPolicyOptions } from "./commands/policy-set.ts";
+import type { TestPolicyOptions } from "./commands/policy-test.ts";
 import type { ProviderOptions } from "./commands/provider-create.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
 import type { RemoveOptions } from "./commands/rm.ts";
@@ -40,10 +46,12 @@ import type { UpOptions } from "./commands/up.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
+import type { StateName } from "./proposal-view.ts";
 import { parseProviderEndpoint } from "./provider-endpoint.ts";
 import { providerKinds } from "./provider-kinds.ts";
 import { parseDuration } from "./quantities.ts";
 import { type RoleName, roleNames } from "./role-name.ts";
+import { parseWindow, type Window } from "./simulation-window.ts";
 
 type AuthorityKind = (typeof authorityKinds)[number];
 const authorityKinds = ["service", "sandbox", "operator"] as const;
@@ -215,6 +223,128 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string, string | undefined], SetPolicyOptions>(runner, async (context, [sandbox, file], options) =>
         (await import("./commands/policy-set.ts")).setPolicy(context, sandbox, file, options),
+      ),
+    );
+  command(policy, "mode")
+    .summary("have a sandbox observed, or its policy enforced")
+    .argument("<sandbox>", "name or id")
+    .addArgument(
+      new Argument("<mode>", "observe lets through what no rule allows, and records it").choices([
+        "observe",
+        "enforce",
+      ]),
+    )
+    .action(
+      action<[string, ModeName], unknown>(runner, async (context, [sandbox, mode]) =>
+        (await import("./commands/policy-mode.ts")).setMode(context, sandbox, mode),
+      ),
+    );
+  command(policy, "test")
+    .summary("say what a policy would change about what is on record; exit code 1 where it newly denies something")
+    .argument("<sandbox>", "name or id")
+    .argument("<file>", "a policy in YAML or JSON; - is standard input")
+    .option("--against <window>", "last-7d and the like, or how many of the newest decisions", window, {
+      maxDecisions: 10_000,
+      maxAgeMs: undefined,
+    })
+    .option("--strict", "exit code 1 also where it newly allows something")
+    .action(
+      action<[string, string], TestPolicyOptions>(runner, async (context, [sandbox, file], options) =>
+        (await import("./commands/policy-test.ts")).testPolicy(context, sandbox, file, options),
+      ),
+    );
+  command(policy, "propose")
+    .summary("make proposals of what was denied, or would have been")
+    .argument("<sandbox>", "name or id")
+    .option("--decision <id>", "of this decision alone; repeatable", collect, [])
+    .option("--generalize", "one rule for hosts below one name, never for a public suffix")
+    .option("-a, --allow <host[:port]>", "propose this host instead; repeatable", collect, [])
+    .option("--reason <text>", "why", "")
+    .action(
+      action<[string], ProposeOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/policy-propose.ts")).propose(context, sandbox, options),
+      ),
+    );
+  command(policy, "proposals")
+    .summary("list what was proposed for a sandbox")
+    .argument("<sandbox>", "name or id")
+    .addOption(
+      new Option("--state <state>", "only these").choices([
+        "pending",
+        "approved",
+        "rejected",
+        "undone",
+      ] satisfies StateName[]),
+    )
+    .option("--limit <n>", "at most so many, the newest", count, 100)
+    .action(
+      action<[string], ListProposalsOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/policy-proposals.ts")).listProposals(context, sandbox, options),
+      ),
+    );
+  command(policy, "review")
+    .summary("show a proposal with warnings, and with what its approval would change")
+    .argument("<sandbox>", "name or id")
+    .argument("<proposal>", "its id")
+    .action(
+      action<[string, string], unknown>(runner, async (context, [sandbox, proposal]) =>
+        (await import("./commands/policy-review.ts")).reviewProposal(context, sandbox, proposal),
+      ),
+    );
+  command(policy, "draft")
+    .summary("print the policy with everything that is pending, and what that would change")
+    .argument("<sandbox>", "name or id")
+    .action(
+      action<[string], unknown>(runner, async (context, [sandbox]) =>
+        (await import("./commands/policy-draft.ts")).printDraft(context, sandbox),
+      ),
+    );
+  command(policy, "edit")
+    .summary("put other rules into a pending proposal")
+    .argument("<sandbox>", "name or id")
+    .argument("<proposal>", "its id")
+    .argument("[file]", "a policy in YAML or JSON with rules alone; - is standard input")
+    .option("-a, --allow <host[:port]>", "a host, instead of a file; repeatable", collect, [])
+    .requiredOption("--expect-version <n>", "the version that you have seen", count)
+    .action(
+      action<[string, string, string | undefined], EditProposalOptions>(
+        runner,
+        async (context, [sandbox, proposal, file], options) =>
+          (await import("./commands/policy-edit.ts")).editProposal(context, sandbox, proposal, file, options),
+      ),
+    );
+  command(policy, "approve")
+    .summary("add a proposal's rules to the policy")
+    .argument("<sandbox>", "name or id")
+    .argument("<proposal>", "its id")
+    .requiredOption("--expect-version <n>", "the version that you have reviewed", count)
+    .option("--ttl <duration>", "for this long (30m, 12h, 7d; default: for good)", duration)
+    .option("--reason <text>", "why", "")
+    .action(
+      action<[string, string], ApproveOptions>(runner, async (context, [sandbox, proposal], options) =>
+        (await import("./commands/policy-decide.ts")).approveProposal(context, sandbox, proposal, options),
+      ),
+    );
+  command(policy, "reject")
+    .summary("reject a proposal")
+    .argument("<sandbox>", "name or id")
+    .argument("<proposal>", "its id")
+    .requiredOption("--expect-version <n>", "the version that you have reviewed", count)
+    .option("--reason <text>", "why", "")
+    .action(
+      action<[string, string], DecideOptions>(runner, async (context, [sandbox, proposal], options) =>
+        (await import("./commands/policy-decide.ts")).rejectProposal(context, sandbox, proposal, options),
+      ),
+    );
+  command(policy, "undo")
+    .summary("take the rules of an approved proposal out of the policy again")
+    .argument("<sandbox>", "name or id")
+    .argument("<proposal>", "its id")
+    .requiredOption("--expect-version <n>", "the version that you have seen", count)
+    .option("--reason <text>", "why", "")
+    .action(
+      action<[string, string], DecideOptions>(runner, async (context, [sandbox, proposal], options) =>
+        (await import("./commands/policy-decide.ts")).undoProposal(context, sandbox, proposal, options),
       ),
     );
   command(policy, "models")
@@ -825,6 +955,13 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
 function count(value: string): number {
   if (!/^\d{1,15}$/.test(value)) throw new InvalidArgumentError("it must be a whole number.");
   return Number(value);
+}
+
+function window(value: string): Window {
+  const parsed = parseWindow(value);
+  if (parsed === undefined)
+    throw new InvalidArgumentError("it must be last-7d and the like, or a number up to 100000.");
+  return parsed;
 }
 
 function port(value: string): number {

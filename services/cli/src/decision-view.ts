@@ -38,7 +38,7 @@ export function formatDecisionLine(decision: Decision, colors: Colors): string {
   const time = decision.time === undefined ? "" : new Date(timestampMs(decision.time)).toISOString();
   return [
     colors.dim(time),
-    coloredVerdict(colors, decision.verdict).padEnd(8),
+    coloredVerdict(colors, decision.verdict).padEnd(10),
     escapeLine(decision.method).padEnd(8),
     destinationOf(decision),
     whyOf(decision),
@@ -67,7 +67,8 @@ export function suggestedAllows(decisions: readonly Decision[]): readonly string
   const allows = decisions
     .filter(
       ({ verdict, reason }) =>
-        verdict === Verdict.DENIED && (reason === "host_not_allowed" || reason === "port_not_allowed"),
+        (verdict === Verdict.DENIED || verdict === Verdict.WOULD_DENY) &&
+        (reason === "host_not_allowed" || reason === "port_not_allowed"),
     )
     .map(({ host, port }) => (port === 80 || port === 443 ? host : `${host}:${port}`));
   return [...new Set(allows)].filter((host) => /^[a-z0-9.-]+(:\d+)?$/.test(host));
@@ -91,6 +92,8 @@ function coloredVerdict(colors: Colors, verdict: Verdict): string {
       return colors.red("denied");
     case Verdict.FAILED:
       return colors.yellow("failed");
+    case Verdict.WOULD_DENY:
+      return colors.yellow("would deny");
     case Verdict.UNSPECIFIED:
       return "unknown";
   }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { DecisionSweep } from "./decision-sweep.ts";
 import type { PruneResult } from "./store/policy-store.ts";
 
-const result = (more: boolean): PruneResult => ({ decisions: 0, requests: 0, proxyRuns: 0, more });
+const result = (more: boolean): PruneResult => ({ decisions: 0, requests: 0, proposals: 0, proxyRuns: 0, more });
 
 describe("DecisionSweep", () => {
   it("removes what is older than the retention until nothing is left", async () => {

@@ -10,22 +10,32 @@ import type { Logger } from "@sandgate/telemetry";
 import { DecisionSweep } from "./decision-sweep.ts";
 import { formatProviderId, providerIdBytes } from "./domain/provider-id.ts";
 import { ChangeFeed } from "./feed/change-feed.ts";
+import { approvePolicyProposal } from "./handlers/approve-policy-proposal.ts";
 import { createProvider } from "./handlers/create-provider.ts";
 import { deleteProvider } from "./handlers/delete-provider.ts";
+import { getDraftPolicy } from "./handlers/get-draft-policy.ts";
 import { getInferenceBundle } from "./handlers/get-inference-bundle.ts";
 import { getPolicy } from "./handlers/get-policy.ts";
+import { getPolicyProposal } from "./handlers/get-policy-proposal.ts";
 import { getProvider } from "./handlers/get-provider.ts";
 import { getSandboxProviderEnvironment } from "./handlers/get-sandbox-provider-environment.ts";
 import { issueContainerToken } from "./handlers/issue-container-token.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
 import { listDecisions } from "./handlers/list-decisions.ts";
+import { listPolicyProposals } from "./handlers/list-policy-proposals.ts";
 import { listPolicyRevisions } from "./handlers/list-policy-revisions.ts";
 import { listProviders } from "./handlers/list-providers.ts";
 import { permitTokenExchange } from "./handlers/permit-token-exchange.ts";
+import { rejectPolicyProposal } from "./handlers/reject-policy-proposal.ts";
 import { releaseProviderSecret } from "./handlers/release-provider-secret.ts";
 import { reportDecisions } from "./handlers/report-decisions.ts";
 import { reportPolicyStatus } from "./handlers/report-policy-status.ts";
 import { setPolicy } from "./handlers/set-policy.ts";
+import { simulatePolicy } from "./handlers/simulate-policy.ts";
+import { submitPolicyAnalysis } from "./handlers/submit-policy-analysis.ts";
+import { undoPolicyProposal } from "./handlers/undo-policy-proposal.ts";
+import { updateConfig } from "./handlers/update-config.ts";
+import { updatePolicyProposal } from "./handlers/update-policy-proposal.ts";
 import { updateProvider } from "./handlers/update-provider.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchDecisions } from "./handlers/watch-decisions.ts";
@@ -37,6 +47,7 @@ import { Retirement } from "./retirement.ts";
 import { followReplicas } from "./store/notifications.ts";
 import type { PolicyStore } from "./store/policy-store.ts";
 import { PostgresPolicyStore } from "./store/postgres-policy-store.ts";
+import { PostgresProposalStore } from "./store/postgres-proposal-store.ts";
 import { PostgresProviderStore } from "./store/postgres-provider-store.ts";
 
 /** What the Policy service is made of. */
@@ -90,6 +101,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
     keys: deps.sealingKeys,
   });
   const store = deps.aroundStore?.(ownStore) ?? ownStore;
+  const proposals = new PostgresProposalStore({ pool, audit, feed, replicaId, clock });
   const sockets: SandboxSockets = {
     open: (sandboxId) =>
       deps.sockets.open(sandboxId).catch((fault: unknown) => {
@@ -109,7 +121,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
       implement(PolicyService, {
         setPolicy: setPolicy({ store, subjects, sockets }),
         getPolicy: getPolicy({ store }),
-        issueContainerToken: issueContainerToken({ store, auth: deps.auth }),
+        issueContainerToken: issueContainerToken({ store, auth: deps.auth, clock }),
         listPolicyRevisions: listPolicyRevisions({ store }),
         watchPolicy: watchPolicy({ store, feed }),
         watchEnforcement: watchEnforcement({ store, feed, heartbeatMs }),
@@ -130,6 +142,16 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
         deleteProvider: deleteProvider({ providers }),
         getSandboxProviderEnvironment: getSandboxProviderEnvironment({ providers }),
         releaseProviderSecret: releaseProviderSecret({ providers }),
+        updateConfig: updateConfig({ store, proposals, clock }),
+        submitPolicyAnalysis: submitPolicyAnalysis({ store, proposals, clock }),
+        getDraftPolicy: getDraftPolicy({ store, proposals, clock }),
+        simulatePolicy: simulatePolicy({ store, proposals, clock }),
+        getPolicyProposal: getPolicyProposal({ store, proposals, clock }),
+        listPolicyProposals: listPolicyProposals({ proposals }),
+        updatePolicyProposal: updatePolicyProposal({ proposals, clock }),
+        approvePolicyProposal: approvePolicyProposal({ store, proposals, clock }),
+        rejectPolicyProposal: rejectPolicyProposal({ proposals, clock }),
+        undoPolicyProposal: undoPolicyProposal({ store, proposals, clock }),
         reportDecisions: reportDecisions({ store, clock }),
         listDecisions: listDecisions({ store }),
         watchDecisions: watchDecisions({ store, feed }),

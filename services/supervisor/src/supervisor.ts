@@ -155,13 +155,14 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     }
   };
 
-  const debugging = startDebugServer({ socketPath: options.debugSocket, slot, keeper, sandbox });
+  const policy = createClient(PolicyService, policyChannel);
+  const debugging = startDebugServer({ socketPath: options.debugSocket, slot, keeper, sandbox, policy, sandboxId });
   debugging.catch((cause: unknown) => logger.warn("there is no debug socket", { fault: String(cause) }));
   const identityDirectory = join(options.privateDirectory, "identity");
   const identity = new IdentitySocket({
     sandboxId,
     directory: identityDirectory,
-    policy: createClient(PolicyService, policyChannel),
+    policy,
     auth,
     timers,
     logger,

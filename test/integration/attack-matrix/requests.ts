@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { AuthService } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
-import { PolicyService, ProviderKind, Verdict } from "@sandgate/api/policy";
+import { Action, PolicyService, ProviderKind, Verdict } from "@sandgate/api/policy";
 import { type ExecSandboxRequestSchema, ExitReason, SandboxService } from "@sandgate/api/sandbox";
 import { createClient } from "@sandgate/rpc";
 import { organizations, users } from "../suite/start-suite.ts";
@@ -166,6 +166,27 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
     const providerId = await boundProviderId(world, name);
     return [{ sandboxId: world.own.id, placeholder: environment.MATRIX_KEY, providerId, version: 1n }];
   },
+  UpdateConfig: ({ world }) => [{ sandbox: world.own.id, addRules: [allowed("config.example.test")] }],
+  SubmitPolicyAnalysis: ({ world }) => [
+    { sandbox: world.own.id, source: { case: "rules", value: { rules: [allowed("asked.example.test")] } } },
+  ],
+  GetDraftPolicy: aboutOwn,
+  SimulatePolicy: ({ world }) => [{ sandbox: world.own.id, policy: {} }],
+  GetPolicyProposal: async ({ world }) => [await newProposal(world)],
+  ListPolicyProposals: aboutOwn,
+  UpdatePolicyProposal: async ({ world }) => [
+    { ...(await newProposal(world)), rules: [allowed(`${crypto.randomUUID()}.example.test`)], expectedVersion: 1n },
+  ],
+  ApprovePolicyProposal: async ({ world }) => [{ ...(await newProposal(world)), expectedVersion: 1n }],
+  RejectPolicyProposal: async ({ world }) => [{ ...(await newProposal(world)), expectedVersion: 1n }],
+  UndoPolicyProposal: async ({ world }) => {
+    const proposal = await newProposal(world);
+    await createClient(PolicyService, world.operatorAt("policy")).approvePolicyProposal({
+      ...proposal,
+      expectedVersion: 1n,
+    });
+    return [{ ...proposal, expectedVersion: 2n }];
+  },
   ListPolicyRevisions: aboutOwn,
   WatchPolicy: aboutOwn,
   WatchEnforcement: nothing,
@@ -239,6 +260,20 @@ async function mintedTokenId(world: World): Promise<string> {
   return (await client.issueEgressToken({ sandboxId: world.own.id })).tokenId;
 }
 
+function allowed(host: string) {
+  return { name: "matrix", action: Action.ALLOW, hosts: [host] };
+}
+
+/** A pending proposal for "own" that nobody else names. */
+async function newProposal(world: World): Promise<{ sandbox: string; proposalId: string }> {
+  const rules = [allowed(`${crypto.randomUUID()}.example.test`)];
+  const { proposals } = await createClient(PolicyService, world.operatorAt("policy")).submitPolicyAnalysis({
+    sandbox: world.own.id,
+    source: { case: "rules", value: { rules } },
+  });
+  return { sandbox: world.own.id, proposalId: proposals[0]?.proposalId ?? "" };
+}
+
 /** Methods whose request can be made once only: each allowed caller after the first gets one of its own. */
 export const madeOnce: ReadonlySet<string> = new Set([
   "RelayExec",
@@ -254,6 +289,10 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "RegisterOperatorCertificate",
   "CreateProvider",
   "DeleteProvider",
+  "UpdatePolicyProposal",
+  "ApprovePolicyProposal",
+  "RejectPolicyProposal",
+  "UndoPolicyProposal",
 ]);
 
 /** Reports a decision about "own" again and again, so that whoever watches sees one. */

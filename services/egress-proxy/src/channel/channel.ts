@@ -1,7 +1,7 @@
 import { chmod, lstat, unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { TrustState } from "@sandgate/identity";
-import { type CompiledPolicy, decide, parseAddress, vetAddress } from "@sandgate/policy";
+import { type CompiledPolicy, decideDialled } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
 import type { CredentialInjector } from "../credentials/credential-injector.ts";
 import type { Dialer } from "../decision/dialer.ts";
@@ -75,8 +75,7 @@ export class Channel {
 
   /** Cuts every exchange that the sandbox's policy, as it is now, does not allow. */
   recheck(): void {
-    const policy = this.#deps.policies.find(this.sandboxId)?.compiled;
-    for (const exchange of [...this.#exchanges]) if (!isStillAllowed(policy, exchange)) exchange.cut("policy_changed");
+    for (const exchange of [...this.#exchanges]) this.#recheck(exchange);
   }
 
   /** Cuts every exchange that was allowed. */
@@ -94,6 +93,12 @@ export class Channel {
     const reachable = await this.isReachable();
     await new Promise<void>((resolve) => server.close(() => resolve()));
     if (reachable) await unlink(this.path).catch(() => undefined); // Node has removed it already, or its directory is gone
+  }
+
+  #recheck(exchange: Exchange): void {
+    const { policies, clock } = this.#deps;
+    const policy = policies.find(this.sandboxId)?.compiled;
+    if (!isStillAllowed(policy, exchange, clock())) exchange.cut("policy_changed");
   }
 
   #accept(socket: Socket): void {
@@ -134,8 +139,7 @@ export class Channel {
   }
 
   #createContext(): ConnectionContext {
-    const { gatekeeper, dialer, credentials, originAuthorities, limits, viaName, trust, policies, onFault, clock } =
-      this.#deps;
+    const { gatekeeper, dialer, credentials, originAuthorities, limits, viaName, trust, onFault, clock } = this.#deps;
     const secondNow = () => Math.floor(clock() / 1000);
     return {
       sandboxId: this.sandboxId,
@@ -151,9 +155,7 @@ export class Channel {
         exchange.close();
         this.#exchanges.delete(exchange);
       },
-      recheck: (exchange) => {
-        if (!isStillAllowed(policies.find(this.sandboxId)?.compiled, exchange)) exchange.cut("policy_changed");
-      },
+      recheck: (exchange) => this.#recheck(exchange),
       bind: (exchange, claims: EgressIdentity) =>
         trust.watch([`sandbox:${claims.sandboxId}`, `token:${claims.tokenId}`, `key:${claims.keyId}`], () =>
           exchange.cut("token_revoked"),
@@ -170,16 +172,12 @@ export class Channel {
   }
 }
 
-function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange): boolean {
+function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange, nowMs: number): boolean {
   const { destination, dialled, credential } = exchange;
   if (credential?.isStillGranted() === false) return false;
   if (destination === undefined) return true;
   if (policy === undefined) return false;
-  const verdict = decide(policy, destination);
-  if (verdict.verdict === "deny") return false;
-  if (dialled === undefined || !dialled.vetted) return true;
-  const address = parseAddress(dialled.address);
-  return address !== undefined && vetAddress(verdict.allowedRanges, address);
+  return decideDialled(policy, destination, dialled?.vetted ? dialled.address : undefined, nowMs).verdict !== "deny";
 }
 
 /** Removes a socket that a process before this one left. Rejects where something else is in its place. */

@@ -116,6 +116,7 @@ async function serveRequest(
     rule: permission.name,
     policyRevision: permission.revision,
     tokenId: claims.tokenId,
+    wouldDeny: permission.wouldDeny,
   });
   const forwards = remainingForwards(request);
   if (forwards === 0) {

@@ -1,6 +1,6 @@
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Verdict } from "@sandgate/api/policy";
-import type { Authority } from "@sandgate/policy";
+import type { Authority, PolicyDenial } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
 import type { CutReason, Refusal } from "../decision/refusal.ts";
 
@@ -9,6 +9,8 @@ export interface Allowance {
   readonly rule: string;
   readonly policyRevision: bigint;
   readonly tokenId: string;
+  /** Why it would be denied if the policy did not merely observe. */
+  readonly wouldDeny: PolicyDenial | undefined;
 }
 
 /** One request from its first byte to its last: what is reported of it, and how it is cut. */
@@ -21,6 +23,7 @@ export class Exchange {
   #facts: DecisionReport;
   #destination: Authority | undefined;
   #credential: { isStillGranted(): boolean } | undefined;
+  #wouldDeny: PolicyDenial | undefined;
   #dialled: { readonly address: string; readonly vetted: boolean } | undefined;
   #ended = false;
 
@@ -77,15 +80,17 @@ export class Exchange {
   }
 
   /** Says what allowed it. From now on a change of policy may cut it. */
-  allow(destination: Authority, { rule, policyRevision }: Allowance): void {
+  allow(destination: Authority, { rule, policyRevision, wouldDeny }: Allowance): void {
     this.#destination = destination;
+    this.#wouldDeny = wouldDeny;
     this.#facts = { ...this.#facts, rule, policyRevision };
   }
 
-  /** Reports it as allowed, with the address that was dialled. */
+  /** Reports it as allowed, or as let through by a policy that observes, with the address that was dialled. */
   reach(dialled: { readonly address: string; readonly vetted: boolean }): void {
     this.#dialled = dialled;
-    this.#facts = { ...this.#facts, verdict: Verdict.ALLOWED, reason: "", address: dialled.address };
+    const verdict = this.#wouldDeny === undefined ? Verdict.ALLOWED : Verdict.WOULD_DENY;
+    this.#facts = { ...this.#facts, verdict, reason: this.#wouldDeny ?? "", address: dialled.address };
     this.#report(this.#facts);
   }
 

@@ -40,7 +40,7 @@ export function writeRefusal(
     decision_id: about.decisionId,
     ...(about.host === "" ? {} : { host: about.host, port: about.port }),
     ...(refusal.rule === "" ? {} : { rule: refusal.rule }),
-    ...(byPolicy ? { how_to_ask: howToAsk(about) } : {}),
+    ...(byPolicy ? { how_to_ask: howToAsk(refusal.reason, about) } : {}),
   })}\n`;
   const fields = [
     `HTTP/1.1 ${refusal.status} ${title}`,
@@ -57,9 +57,19 @@ export function writeRefusal(
   return `${fields.join("\r\n")}\r\n\r\n${about.headOnly ? "" : body}`;
 }
 
-function howToAsk({ sandboxId, host, port }: { sandboxId: string; host: string; port: number }): string {
+function howToAsk(
+  reason: Refusal["reason"],
+  about: { decisionId: string; sandboxId: string; host: string; port: number },
+): string {
+  const { decisionId, sandboxId, host, port } = about;
+  const give = `give an operator this decision id and destination (${host}:${port})`;
+  if (reason === "host_not_allowed" || reason === "port_not_allowed")
+    return (
+      `${give}; they propose it with \`sandgate policy propose ${sandboxId} --decision ${decisionId}\`, review what it would change, ` +
+      "and approve it for a time or for good"
+    );
   return (
-    `give an operator this decision id and destination (${host}:${port}); they read the policy with ` +
-    `\`sandgate policy get ${sandboxId}\`, add a rule, and store it with \`sandgate policy set ${sandboxId} FILE\``
+    `${give}; they read the policy with \`sandgate policy get ${sandboxId}\`, and where a rule can mend it store one with ` +
+    `\`sandgate policy set ${sandboxId} FILE\``
   );
 }

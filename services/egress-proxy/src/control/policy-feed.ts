@@ -8,10 +8,12 @@ import type { PolicyTable } from "../decision/policy-table.ts";
 import type { StatusReporter } from "./status-reporter.ts";
 
 const restOfSnapshotMs = 500;
+/** What a timer of Node takes. */
+const longestTimerMs = 2 ** 31 - 1;
 
 /**
  * Keeps the policies that are enforced true to the Policy service's stream: what comes is compiled and swapped in, tunnels
- * that it forbids are cut, and the status is reported. Goes on where it stopped when the stream is opened anew; a stream on which
+ * that it forbids are cut, at once and when a rule expires, and the status is reported. Goes on where it stopped when the stream is opened anew; a stream on which
  * nothing is heard for half of the grace is given up.
  */
 export class PolicyFeed {
@@ -26,6 +28,7 @@ export class PolicyFeed {
   readonly #onFault: (fault: unknown) => void;
   readonly #enforcedAt = new Map<string, number>();
   readonly #absent = new Map<string, NodeJS.Timeout>();
+  readonly #expiring = new Map<string, NodeJS.Timeout>();
   #version = 0n;
   #heardAt = Number.NEGATIVE_INFINITY;
 
@@ -85,7 +88,7 @@ export class PolicyFeed {
       if (!signal.aborted) await pause(delayMs * (0.5 + Math.random()), signal); // jittered: all proxies lose it at once
       delayMs = Math.min(delayMs * 2, 100);
     }
-    for (const timer of this.#absent.values()) clearTimeout(timer);
+    for (const timer of [...this.#absent.values(), ...this.#expiring.values()]) clearTimeout(timer);
   }
 
   async #apply(change: WatchPoliciesResponse): Promise<void> {
@@ -118,6 +121,7 @@ export class PolicyFeed {
     this.#policies.remove(sandboxId);
     this.#providers.remove(sandboxId);
     this.#secrets.forget(sandboxId);
+    this.#cutWhenRulesExpire(sandboxId);
     this.#enforcedAt.delete(sandboxId);
     await this.#channels.remove(sandboxId);
   }
@@ -134,6 +138,7 @@ export class PolicyFeed {
     const swap = this.#policies.swap(revision);
     if (swap.revision !== before) this.#enforcedAt.set(sandboxId, this.#clock());
     this.#channels.recheck(sandboxId);
+    this.#cutWhenRulesExpire(sandboxId);
     if (swap.kind === "kept") {
       this.#report(sandboxId, swap.fault);
       if (swap.revision === 0n) return;
@@ -142,6 +147,20 @@ export class PolicyFeed {
       onOpen: () => this.#report(sandboxId, swap.kind === "kept" ? swap.fault : ""),
       onFault: (fault) => this.#status.report({ sandboxId, revision: 0n, fault }),
     });
+  }
+
+  /** Has what is open looked at again at the moment when the next rule of the sandbox's policy expires. */
+  #cutWhenRulesExpire(sandboxId: string): void {
+    clearTimeout(this.#expiring.get(sandboxId));
+    this.#expiring.delete(sandboxId);
+    const now = this.#clock();
+    const next = this.#policies.find(sandboxId)?.compiled.expiries.find((moment) => moment > now);
+    if (next === undefined) return;
+    const look = () => {
+      this.#channels.recheck(sandboxId);
+      this.#cutWhenRulesExpire(sandboxId);
+    };
+    this.#expiring.set(sandboxId, setTimeout(look, Math.min(next - now, longestTimerMs)).unref());
   }
 
   #report(sandboxId: string, fault: string): void {

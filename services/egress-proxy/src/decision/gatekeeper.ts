@@ -14,6 +14,8 @@ export interface Permission {
   readonly name: string;
   readonly revision: bigint;
   readonly allowedRanges: readonly AddressRange[];
+  /** Why it would be denied if the policy did not merely observe; undefined where a rule allows it. */
+  readonly wouldDeny: PolicyDenial | undefined;
 }
 
 /** What the gatekeeper asks of the trust feed. */
@@ -102,11 +104,16 @@ export class Gatekeeper {
     const policy = this.#policies.find(claims.sandboxId);
     if (policy === undefined || !this.#isPolicyCurrent())
       throw Refusal.fault(503, "policy_unavailable", "the sandbox's policy is not known at the moment");
-    const verdict = decide(policy.compiled, destination);
+    const verdict = decide(policy.compiled, destination, this.#clock());
     if (verdict.verdict === "deny") throw Refusal.denied(verdict.reason, denials[verdict.reason], verdict.rule);
     if (!claimLeaves(claims.allowedHosts, destination.host))
       throw Refusal.denied("host_not_allowed", "the token does not allow this host", verdict.rule);
-    return { name: verdict.rule, revision: policy.revision, allowedRanges: verdict.allowedRanges };
+    return {
+      name: verdict.rule,
+      revision: policy.revision,
+      allowedRanges: verdict.allowedRanges,
+      wouldDeny: verdict.verdict === "would_deny" ? verdict.reason : undefined,
+    };
   }
 
   #requireTrust(): void {

@@ -11,12 +11,13 @@ const MAX_HOSTS = 64;
 export function issueContainerToken(deps: {
   readonly store: Pick<PolicyStore, "findPolicy">;
   readonly auth: Pick<Client<typeof AuthService>, "issueEgressToken">;
+  readonly clock: () => number;
 }): Handler<typeof PolicyService.method.issueContainerToken> {
   const grant = async (scope: SandboxScope, asked: readonly string[]): Promise<HostGrant> => {
     const hosts = readHosts(asked);
     if (hosts.length === 0) return { granted: [], refused: [] };
     const state = await deps.store.findPolicy(scope);
-    const grant = grantHosts(compilePolicy(state?.revision.policy ?? { rules: [] }), hosts);
+    const grant = grantHosts(compilePolicy(state?.revision.policy ?? { rules: [] }), hosts, deps.clock());
     if (grant.granted.length > 0) return grant;
     throw new ServiceError("HOSTS_NOT_GRANTED", "the policy allows none of the hosts", { sandbox_id: scope.sandboxId });
   };

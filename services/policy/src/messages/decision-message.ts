@@ -51,7 +51,13 @@ export function writeDecision({ timeUs, durationUs, ...rest }: DecisionRecord): 
   });
 }
 
-const knownVerdicts: ReadonlySet<Verdict> = new Set([Verdict.ALLOWED, Verdict.DENIED, Verdict.FAILED]);
+const knownVerdicts: ReadonlySet<Verdict> = new Set([
+  Verdict.ALLOWED,
+  Verdict.DENIED,
+  Verdict.FAILED,
+  Verdict.WOULD_DENY,
+]);
+
 function notNegative(value: bigint): bigint {
   return value < 0n ? 0n : value;
 }

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { PolicySchema, type SetPolicyRequest } from "@sandgate/api/policy";
-import { lintPolicy } from "@sandgate/policy";
+import type { SetPolicyRequest } from "@sandgate/api/policy";
 import { ServiceError } from "@sandgate/rpc";
+import { canonicalPolicy } from "./canonical-policy.ts";
 import { readRequestId } from "./request-id.ts";
 
 /** A policy as it will be stored. */
@@ -15,9 +14,6 @@ export interface PolicyChange {
   readonly requestId: string | undefined;
 }
 
-/** The largest policy in canonical form, in bytes: it must fit into a message with room to spare. */
-const largestPolicyBytes = 1024 * 1024;
-
 /**
  * Checks a SetPolicy request and brings its policy into canonical form.
  * Throws POLICY_INVALID with the first fault's rule and field, and REQUEST_INVALID for the other fields.
@@ -28,13 +24,8 @@ export function readPolicyChange(request: SetPolicyRequest): PolicyChange {
   if (request.expectedRevision < 0n)
     throw new ServiceError("REQUEST_INVALID", "a revision is not negative", { field: "expected_revision" });
   const requestId = readRequestId(request.requestId);
-  const check = lintPolicy(request.policy);
-  if (!check.ok) throw invalid(check.faults);
-  const policy = toBinary(PolicySchema, create(PolicySchema, check.policy));
-  if (policy.byteLength > largestPolicyBytes)
-    throw invalid([{ rule: "", field: "rules", message: "the policy is larger than 1 MiB" }]);
   return {
-    policy,
+    policy: canonicalPolicy(request.policy),
     expectedRevision: request.expectedRevision === 0n ? undefined : request.expectedRevision,
     requestId,
   };
@@ -47,14 +38,4 @@ export function digestPolicyChange(change: PolicyChange, sandboxId: string, auth
     .update(JSON.stringify(["SetPolicy", sandboxId, author, String(expectedRevision ?? 0n)]))
     .update(policy)
     .digest();
-}
-
-function invalid(faults: readonly { rule: string; field: string; message: string }[]): ServiceError {
-  const [first] = faults;
-  return new ServiceError("POLICY_INVALID", "the policy is not valid", {
-    rule: first?.rule ?? "",
-    field: first?.field ?? "",
-    fault: first?.message ?? "",
-    faults: String(faults.length),
-  });
 }

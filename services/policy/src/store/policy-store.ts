@@ -63,6 +63,8 @@ export interface DecisionQuery {
 export interface PruneResult {
   readonly decisions: number;
   readonly requests: number;
+  /** Rejected and undone ones. */
+  readonly proposals: number;
   readonly proxyRuns: number;
   /** Whether there may be more to remove. */
   readonly more: boolean;
@@ -114,6 +116,6 @@ export interface PolicyStore {
   /** The sandbox's decisions that were stored or changed after a position, at most 500. */
   readDecisionChanges(scope: SandboxScope, after: bigint): Promise<PositionedChanges<DecisionRecord>>;
 
-  /** Removes decisions, answers to request ids and proxy runs from before a moment (milliseconds since the epoch), 5000 of each. */
+  /** Removes decisions, answers to request ids, proposals that were rejected or undone, and proxy runs from before a moment (milliseconds since the epoch), 5000 of each. */
   prune(beforeMs: number): Promise<PruneResult>;
 }

@@ -8,7 +8,6 @@ import {
   PolicySchema,
 } from "@sandgate/api/policy";
 import type { SandboxScope } from "@sandgate/identity";
-import { providersOf } from "@sandgate/policy";
 import type { Pool, SqlClient } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
 import { type DecisionRecord, mergeDecisions } from "../domain/decision-record.ts";
@@ -17,7 +16,8 @@ import { topics } from "../feed/topics.ts";
 import { microsecondsOf } from "../messages/microseconds.ts";
 import { digestPolicyChange, type PolicyChange } from "../messages/policy-change.ts";
 import { announcedChange, type ChangeDeps } from "./announced-change.ts";
-import { claimRequest, type IdentifiedRequest } from "./claim-request.ts";
+import { appendRevision } from "./append-revision.ts";
+import { claimRequest, identifyRequest } from "./claim-request.ts";
 import type {
   DecisionQuery,
   DecisionReport,
@@ -29,7 +29,7 @@ import type {
   PositionedChanges,
   PruneResult,
 } from "./policy-store.ts";
-import { grantProviders, withdrawProviders } from "./provider-grants.ts";
+import { withdrawProviders } from "./provider-grants.ts";
 
 const pageBytes = 1024 * 1024;
 const pageRows = 1000;
@@ -38,26 +38,26 @@ const prunedRows = 5000;
 
 /** Keeps policies and decisions in PostgreSQL. */
 export class PostgresPolicyStore implements PolicyStore {
+  readonly #deps: ChangeDeps;
   readonly #pool: Pool;
-  readonly #change: ChangeDeps;
   readonly #clock: () => number;
 
   constructor(deps: ChangeDeps & { readonly clock: () => number }) {
+    this.#deps = deps;
     this.#pool = deps.pool;
-    this.#change = deps;
     this.#clock = deps.clock;
   }
 
   async setPolicy(scope: SandboxScope, change: PolicyChange, author: PolicyAuthor): Promise<PolicyRevision> {
     const createTime = new Date(this.#clock());
-    return announcedChange(this.#change, async (tx) => {
+    return announcedChange(this.#deps, async (tx) => {
       const digest = digestPolicyChange(change, scope.sandboxId, author.principal);
-      const answered = await claimRequest(tx, identifyRequest(scope, change.requestId, digest), createTime);
+      const { requestId } = change;
+      const request = requestId === undefined ? undefined : identifyRequest(scope, { requestId, digest });
+      const answered = await claimRequest(tx, request, createTime);
       if (answered !== undefined)
-        return { changed: [], result: await getRevision(tx, scope.sandboxId, answered.revision ?? 0n) };
+        return { changed: [], result: await getRevision(tx, scope.sandboxId, answered.revision) };
       const revision = await appendRevision(tx, scope, change, author, createTime);
-      const policy = fromBinary(PolicySchema, change.policy);
-      await grantProviders(tx, scope, providersOf(policy));
       if (change.requestId !== undefined)
         await tx.query(`update requests set revision = $3 where organization_id = $1 and request_id = $2`, [
           scope.organizationId,
@@ -80,7 +80,7 @@ export class PostgresPolicyStore implements PolicyStore {
         result: create(PolicyRevisionSchema, {
           sandboxId: scope.sandboxId,
           revision,
-          policy,
+          policy: fromBinary(PolicySchema, change.policy),
           author: author.principal,
           createTime: timestampFromDate(createTime),
         }),
@@ -140,7 +140,7 @@ export class PostgresPolicyStore implements PolicyStore {
 
   async retire(sandboxIds: readonly string[]): Promise<void> {
     if (sandboxIds.length === 0) return;
-    await announcedChange(this.#change, async (tx) => {
+    await announcedChange(this.#deps, async (tx) => {
       const { rows } = await tx.query<{ sandbox_id: string }>(
         `with retired as (
            select sandbox_id, row_number() over (order by sandbox_id) as number
@@ -212,7 +212,7 @@ export class PostgresPolicyStore implements PolicyStore {
       enforce_us: String(microsecondsOf(enforceTime ?? now)),
       fault,
     }));
-    await announcedChange(this.#change, async (tx) => {
+    await announcedChange(this.#deps, async (tx) => {
       const { rows } = await tx.query<{ sandbox_id: string }>(
         `with reported as (
            select r.*
@@ -263,7 +263,7 @@ export class PostgresPolicyStore implements PolicyStore {
   }
 
   async storeDecisions(report: DecisionReport): Promise<bigint> {
-    return announcedChange(this.#change, async (tx) => {
+    return announcedChange(this.#deps, async (tx) => {
       const reportTime = new Date(this.#clock());
       const storedSequence = await claimRun(tx, report.proxyRunId, reportTime);
       const plan = planReport(storedSequence, {
@@ -342,6 +342,11 @@ export class PostgresPolicyStore implements PolicyStore {
         `delete from requests where (organization_id, request_id) in (
            select organization_id, request_id from requests where create_time < $1 order by create_time limit $2 for update skip locked)`,
       ),
+      proposals: await remove(
+        `delete from policy_proposals where proposal_id = any(array(
+           select proposal_id from policy_proposals where state in (3, 4) and update_time < $1
+            order by update_time limit $2 for update skip locked))`,
+      ),
       proxyRuns: await remove(
         `delete from proxy_runs where proxy_run_id = any(array(
            select proxy_run_id from proxy_runs where report_time < $1 order by report_time limit $2 for update skip locked))`,
@@ -359,48 +364,7 @@ export class PostgresPolicyStore implements PolicyStore {
   }
 }
 
-function identifyRequest(
-  { organizationId }: SandboxScope,
-  requestId: string | undefined,
-  digest: Uint8Array,
-): IdentifiedRequest | undefined {
-  return requestId === undefined
-    ? undefined
-    : { organizationId, requestId, digest, isSame: (first) => first.equals(digest) };
-}
-
-async function appendRevision(
-  tx: SqlClient,
-  scope: SandboxScope,
-  change: PolicyChange,
-  author: PolicyAuthor,
-  createTime: Date,
-): Promise<bigint> {
-  const counter = await tx.query<{ position: bigint }>(
-    `update change_counters set position = position + 1 where stream = 'policies' returning position`,
-  );
-  const { rows } = await tx.query<{ revision: bigint; retired: boolean }>(
-    `select revision, retire_time is not null as retired from current_policies where sandbox_id = $1`,
-    [scope.sandboxId],
-  );
-  if (rows[0]?.retired === true)
-    throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox", { sandbox_id: scope.sandboxId });
-  const newest = rows[0]?.revision ?? 0n;
-  if (change.expectedRevision !== undefined && change.expectedRevision !== newest)
-    throw new ServiceError("POLICY_REVISION_STALE", "the policy was changed meanwhile", { revision: String(newest) });
-  await tx.query(
-    `insert into policy_revisions (sandbox_id, revision, policy, author, create_time) values ($1, $2, $3, $4, $5)`,
-    [scope.sandboxId, newest + 1n, change.policy, author.principal, createTime],
-  );
-  await tx.query(
-    `insert into current_policies (sandbox_id, organization_id, revision, version) values ($1, $2, $3, $4)
-     on conflict (sandbox_id) do update set revision = excluded.revision, version = excluded.version`,
-    [scope.sandboxId, scope.organizationId, newest + 1n, counter.rows[0]?.position],
-  );
-  return newest + 1n;
-}
-
-async function getRevision(tx: SqlClient, sandboxId: string, revision: bigint): Promise<PolicyRevision> {
+async function getRevision(tx: SqlClient, sandboxId: string, revision: bigint | null): Promise<PolicyRevision> {
   const { rows } = await tx.query<RevisionRow>(
     `select sandbox_id, revision, policy, author, create_time from policy_revisions where sandbox_id = $1 and revision = $2`,
     [sandboxId, revision],
@@ -489,7 +453,7 @@ async function upsertDecisions(tx: SqlClient, decisions: readonly DecisionRecord
   return rows.map((row) => row.sandbox_id);
 }
 
-const allVerdicts = [1, 2, 3];
+const allVerdicts = [1, 2, 3, 4];
 
 const decisionColumns = `d.decision_id, d.sandbox_id, d.position, (extract(epoch from d.time) * 1000000)::bigint as time_us,
   d.verdict, d.reason, d.method, d.host, d.port, d.rule, d.policy_revision, d.address, d.sent_bytes, d.received_bytes, d.duration_us`;

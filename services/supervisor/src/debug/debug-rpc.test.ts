@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { GetDraftPolicyResponseSchema, SubmitPolicyAnalysisResponseSchema } from "@sandgate/api/policy";
 import { GetSandboxConfigResponseSchema } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
 import { ServiceError } from "@sandgate/rpc";
@@ -29,6 +30,16 @@ beforeEach(async () => {
       renew: async () => {
         renewals += 1;
       },
+    },
+    sandboxId: "own",
+    policy: {
+      submitPolicyAnalysis: async ({ sandbox, source }) => {
+        if (sandbox !== "own" || source?.case !== "decisions") throw new Error("another request was expected");
+        const ids = source.value.decisionIds ?? [];
+        if (ids.length === 0) throw new ServiceError("REQUEST_INVALID", "a sandbox names the decisions");
+        return create(SubmitPolicyAnalysisResponseSchema, { proposals: ids.map((reason) => ({ reason })) });
+      },
+      getDraftPolicy: async () => create(GetDraftPolicyResponseSchema, { proposals: [{ proposalId: "prp-x" }] }),
     },
     sandbox: {
       getSandboxConfig: async ({ sandboxId }) => {
@@ -79,6 +90,15 @@ it("shows what is held and never causes a mint (G-30)", async () => {
   expect(await ask("show-token", "--egress")).toMatchObject({ code: 0, out: "egress-token\n" });
   expect(await ask("show-principal")).toMatchObject({ code: 0, out: '{"sub":"spiffe://x/sandbox/own"}\n' });
   expect(renewals).toBe(0);
+});
+
+it("G-21 asks for what was denied, as its own sandbox, and shows what became of it", async () => {
+  expect(await ask("submit-policy-analysis", "dec-a", "dec-b")).toMatchObject({
+    code: 0,
+    out: '{"proposals":[{"reason":"dec-a"},{"reason":"dec-b"}]}\n',
+  });
+  expect(await ask("submit-policy-analysis")).toMatchObject({ code: 3 });
+  expect(await ask("get-draft-policy")).toMatchObject({ code: 0, out: '{"proposals":[{"proposalId":"prp-x"}]}\n' });
 });
 
 it("renews on demand", async () => {

@@ -9,6 +9,8 @@ const defaultSocket = "/run/sandgate/bootstrap/debug.sock";
 const usage = `usage: supervisor debug-rpc [--socket PATH] COMMAND
 
   get-sandbox-config --sandbox-id ID   ask for a sandbox's configuration, as this sandbox
+  submit-policy-analysis ID...         propose, as this sandbox, what these denied decisions lack
+  get-draft-policy                     print this sandbox's own proposals and what became of them
   refresh                              renew certificate and session token now
   show-token [--egress]                print the session token that is held, or the egress token
   show-principal                       print the claims of the session token

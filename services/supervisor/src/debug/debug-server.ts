@@ -1,6 +1,11 @@
 import { unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { toJsonString } from "@bufbuild/protobuf";
+import {
+  GetDraftPolicyResponseSchema,
+  type PolicyService,
+  SubmitPolicyAnalysisResponseSchema,
+} from "@sandgate/api/policy";
 import { GetSandboxConfigResponseSchema, type SandboxService } from "@sandgate/api/sandbox";
 import { type Client, describeReason, ServiceError } from "@sandgate/rpc";
 import type { CredentialKeeper } from "../identity/credential-keeper.ts";
@@ -15,6 +20,9 @@ export interface DebugServerOptions {
   readonly keeper: Pick<CredentialKeeper, "renew">;
   /** With this sandbox's own credentials. */
   readonly sandbox: Pick<Client<typeof SandboxService>, "getSandboxConfig">;
+  readonly policy: Pick<Client<typeof PolicyService>, "submitPolicyAnalysis" | "getDraftPolicy">;
+  /** This sandbox's own id. */
+  readonly sandboxId: string;
 }
 
 const longestQuestionBytes = 4096;
@@ -65,6 +73,16 @@ async function answer(question: string, options: DebugServerOptions): Promise<De
         const config = await options.sandbox.getSandboxConfig({ sandboxId });
         return { code: 0, output: toJsonString(GetSandboxConfigResponseSchema, config) };
       }
+      case "submit-policy-analysis": {
+        const source = { case: "decisions", value: { decisionIds: words } } as const;
+        const reason = "asked for through debug-rpc";
+        const submitted = await options.policy.submitPolicyAnalysis({ sandbox: options.sandboxId, reason, source });
+        return { code: 0, output: toJsonString(SubmitPolicyAnalysisResponseSchema, submitted) };
+      }
+      case "get-draft-policy": {
+        const draft = await options.policy.getDraftPolicy({ sandbox: options.sandboxId });
+        return { code: 0, output: toJsonString(GetDraftPolicyResponseSchema, draft) };
+      }
       case "refresh":
         await options.keeper.renew(AbortSignal.timeout(10_000));
         return { code: 0, output: "refreshed" };
@@ -77,7 +95,9 @@ async function answer(question: string, options: DebugServerOptions): Promise<De
         return token === undefined ? refused("there is no such token yet") : { code: 0, output: claimsOf(token) };
       }
       default:
-        return refused("the commands are get-sandbox-config, refresh, show-token [--egress], show-principal");
+        return refused(
+          "the commands are get-sandbox-config, submit-policy-analysis, get-draft-policy, refresh, show-token [--egress], show-principal",
+        );
     }
   } catch (cause) {
     if (!(cause instanceof ServiceError)) throw cause;
@@ -86,7 +106,7 @@ async function answer(question: string, options: DebugServerOptions): Promise<De
   }
 }
 
-function readQuestion(text: string): readonly string[] {
+function readQuestion(text: string): string[] {
   try {
     const words: unknown = JSON.parse(text);
     return Array.isArray(words) ? words.filter((word) => typeof word === "string") : [];
