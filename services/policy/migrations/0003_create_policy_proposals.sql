@@ -18,6 +18,3 @@ create index policy_proposals_newest on policy_proposals (sandbox_id, state, cre
 create index policy_proposals_by_source on policy_proposals (sandbox_id, source, create_time desc, proposal_id desc);
 create unique index policy_proposals_pending on policy_proposals (sandbox_id, content_digest) where state = 1;
 create index policy_proposals_update_time on policy_proposals (update_time) where state in (3, 4);
-
--- The answer to a request that is not answered with a revision, encoded.
-alter table requests add column if not exists answer bytea;
