@@ -19,6 +19,7 @@ export default defineConfig({
       },
       { extends: true, test: { name: "integration", include: ["test/integration/**/*.test.ts"], isolate: false } },
       { extends: true, test: { name: "architecture", include: ["test/architecture/**/*.test.ts"] } },
+      { extends: true, test: { name: "faults", include: ["test/faults/**/*.test.ts"] } },
       { extends: true, test: { name: "conformance", include: ["test/conformance/**/*.test.ts"] } },
       { extends: true, test: { name: "interop", include: ["test/interop/**/*.test.ts"] } },
       {

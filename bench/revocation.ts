@@ -13,8 +13,8 @@ import {
   type Consumer,
   consumers,
   type ReplicaSandbox,
-} from "../test/integration/replicas/replica-sandbox.ts";
-import { type ReplicaSuite, startReplicaSuite } from "../test/integration/replicas/replica-suite.ts";
+} from "../test/faults/replicas/replica-sandbox.ts";
+import { type ReplicaSuite, startReplicaSuite } from "../test/faults/replicas/replica-suite.ts";
 import type { Benchmark } from "./benchmark.ts";
 import { enterLiveSandboxes, type LiveSandboxes } from "./revocation/live-sandboxes.ts";
 

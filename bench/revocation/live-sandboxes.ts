@@ -7,13 +7,13 @@ import { createCsr, createKeyPair, keyThumbprint } from "@sandgate/pki";
 import { type CertificateAuthority, loadCertificateAuthority } from "@sandgate/pki/authority";
 import { createPool, type Pool, roleOf, type SocketConnection } from "@sandgate/postgres";
 import { openSigningKeys, type SigningKeyRing } from "../../services/auth/src/keys/signing-keys.ts";
-import { ReplicaSandbox } from "../../test/integration/replicas/replica-sandbox.ts";
+import { ReplicaSandbox } from "../../test/faults/replicas/replica-sandbox.ts";
 import {
   operatorUserId,
   organizationId,
   type ReplicaSuite,
   trustDomain,
-} from "../../test/integration/replicas/replica-suite.ts";
+} from "../../test/faults/replicas/replica-suite.ts";
 
 /** Sandboxes as a suite has them that has run for long: in the register, with a policy, a key and tokens. */
 export interface LiveSandboxes {

@@ -10,8 +10,8 @@ import { CredentialKeeper } from "../../../services/supervisor/src/identity/cred
 import { CredentialSlot } from "../../../services/supervisor/src/identity/credential-slot.ts";
 import { watchRefusals } from "../../../services/supervisor/src/identity/refusal-watch.ts";
 import { systemTimers } from "../../../services/supervisor/src/timers.ts";
-import { startSuite, type TestSuite, trustDomain, users } from "../suite/start-suite.ts";
-import { connect } from "../suite/test-sandbox.ts";
+import { startSuite, type TestSuite, trustDomain, users } from "../../integration/suite/start-suite.ts";
+import { connect } from "../../integration/suite/test-sandbox.ts";
 import { type Cut, FaultyLink } from "./faulty-link.ts";
 
 let suite: TestSuite;

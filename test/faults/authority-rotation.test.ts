@@ -13,8 +13,14 @@ import { type Channel, createClient, createGrpcChannel, FileCertificateStore, Se
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createWebChannel } from "../../libs/rpc/src/web/connect-channel.fixture.ts";
 import { rotateAuthority, type Verifier } from "../../services/cli/src/pki/rotate-authority.ts";
-import { type ServiceName, startSuite, type TestSuite, topologies, trustDomain } from "./suite/start-suite.ts";
-import { connect, createTestSandbox, type TestSandbox } from "./suite/test-sandbox.ts";
+import {
+  type ServiceName,
+  startSuite,
+  type TestSuite,
+  topologies,
+  trustDomain,
+} from "../integration/suite/start-suite.ts";
+import { connect, createTestSandbox, type TestSandbox } from "../integration/suite/test-sandbox.ts";
 
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 const reasonOf = (thrown: unknown): string => (thrown instanceof ServiceError ? thrown.reason : String(thrown));
