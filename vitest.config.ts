@@ -21,6 +21,10 @@ export default defineConfig({
       { extends: true, test: { name: "architecture", include: ["test/architecture/**/*.test.ts"] } },
       { extends: true, test: { name: "faults", include: ["test/faults/**/*.test.ts"] } },
       { extends: true, test: { name: "conformance", include: ["test/conformance/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: { name: "envelope", include: ["test/envelope/**/*.test.ts"], fileParallelism: false },
+      },
       { extends: true, test: { name: "interop", include: ["test/interop/**/*.test.ts"] } },
       {
         extends: true,

@@ -22,6 +22,7 @@ const programs: Readonly<Record<string, string>> = {
   policy: "services/policy/src/main.ts",
   "egress-proxy": "services/egress-proxy/src/main.ts",
   gateway: "services/gateway/src/main.ts",
+  envelope: "services/envelope/src/main.ts",
   supervisor: "services/supervisor/src/main.ts",
   "all-in-one": "services/all-in-one/src/main.ts",
   sandgate: "services/cli/src/main.ts",

@@ -1,0 +1,180 @@
+import type { Logger } from "@sandgate/telemetry";
+import type { ClientAddress } from "../domain/client-address.ts";
+import type { Firewall } from "./firewall.ts";
+import { FirewallError } from "./firewall-error.ts";
+import { type GuardedPort, renderChange, renderTable } from "./guard-rules.ts";
+
+const CHECK_MS = 5_000;
+const FIRST_RETRY_MS = 250;
+const MAX_PER_TRANSACTION = 1_000;
+
+/** What the firewall did not do. */
+export type FirewallFault = "change" | "restore" | "check";
+
+interface Deps {
+  /** `runNft` for a file. */
+  readonly nft: (args: readonly string[], input?: string) => Promise<string>;
+  /** The name of the table, which nothing else may use. */
+  readonly table: string;
+  readonly ports: readonly GuardedPort[];
+  /** A clock that is never set. */
+  readonly monotonic: () => number;
+  readonly onFault: (fault: FirewallFault) => void;
+  readonly logger: Logger;
+}
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Change {
+  readonly address: ClientAddress;
+  readonly waiters: Waiter[];
+}
+
+/**
+ * Guards ports with an nftables table of its own. The kernel ends each admission, also when no process of ours lives (EW-05). All that is asked
+ * for while a transaction runs goes into the next one. Where the table is not as it was made, because someone flushed it or a transaction
+ * failed, it is made new with all that should be in it (EW-08).
+ */
+export class NftablesFirewall implements Firewall {
+  readonly #deps: Deps;
+  readonly #admitted = new Map<string, { readonly address: ClientAddress; readonly deadlineMs: number }>();
+  #changes = new Map<string, Change>();
+  #running: Promise<void> | undefined;
+  /** The table as nft lists it; undefined while it is not as it should be. */
+  #listing: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Makes the guard: what an earlier life left of it is gone. Rejects with FirewallError, which says the mend. */
+  async start(): Promise<void> {
+    await this.#restore();
+    this.#schedule();
+  }
+
+  set(address: ClientAddress, deadlineMs: number | undefined): Promise<void> {
+    if (this.#stopped) return Promise.reject(new FirewallError("the firewall is stopped"));
+    if (deadlineMs === undefined) this.#admitted.delete(address.text);
+    else this.#admitted.set(address.text, { address, deadlineMs });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const change = this.#changes.get(address.text) ?? { address, waiters: [] };
+    change.waiters.push({ resolve, reject });
+    this.#changes.set(address.text, change);
+    this.#run();
+    return promise;
+  }
+
+  check(): void {
+    if (this.#listing === undefined) throw new FirewallError("the guarded ports may not be guarded");
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    while (this.#running !== undefined) await this.#running;
+    this.#admitted.clear();
+    await this.#restore();
+  }
+
+  /** One thing at a time: transactions of two processes could overtake each other. */
+  #run(): void {
+    this.#running ??= this.#commitAll().finally(() => {
+      this.#running = undefined;
+      if (this.#changes.size > 0) this.#run();
+    });
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#changes.size > 0) {
+      const batch = [...this.#changes.values()].slice(0, MAX_PER_TRANSACTION);
+      for (const { address } of batch) this.#changes.delete(address.text);
+      const waiters = batch.flatMap((change) => change.waiters);
+      try {
+        await this.#commit(batch);
+        for (const { resolve } of waiters) resolve();
+      } catch (error) {
+        for (const { reject } of waiters) reject(error);
+      }
+    }
+  }
+
+  async #commit(batch: readonly Change[]): Promise<void> {
+    const { nft, table } = this.#deps;
+    if (this.#listing === undefined) return await this.#restore();
+    try {
+      const commands = batch.map(({ address }) => renderChange(table, address, this.#leftMs(address)));
+      await nft(["-f", "-"], commands.join(""));
+    } catch (error) {
+      this.#note("change", error);
+      await this.#restore();
+    }
+  }
+
+  #leftMs(address: ClientAddress): number | undefined {
+    const admitted = this.#admitted.get(address.text);
+    const leftMs = admitted === undefined ? 0 : admitted.deadlineMs - this.#deps.monotonic();
+    return leftMs > 0 ? leftMs : undefined;
+  }
+
+  async #restore(): Promise<void> {
+    const { nft, table, ports } = this.#deps;
+    const admissions = [...this.#admitted.values()].flatMap(({ address }) => {
+      const leftMs = this.#leftMs(address);
+      return leftMs === undefined ? [] : [{ address, leftMs }];
+    });
+    this.#listing = undefined;
+    try {
+      await nft(["-f", "-"], renderTable(table, ports, admissions));
+      this.#listing = await this.#list();
+      this.#failures = 0;
+    } catch (error) {
+      this.#note("restore", error);
+      this.#failures += 1;
+      throw error;
+    } finally {
+      this.#schedule();
+    }
+  }
+
+  /** Without the addresses that are in. */
+  #list(): Promise<string> {
+    return this.#deps.nft(["--terse", "list", "table", "inet", this.#deps.table]);
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped) return;
+    const delayMs = this.#failures === 0 ? CHECK_MS : Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), CHECK_MS);
+    this.#timer = setTimeout(() => {
+      if (this.#running === undefined)
+        this.#running = this.#verify().finally(() => {
+          this.#running = undefined;
+          if (this.#changes.size > 0) this.#run();
+        });
+      this.#schedule();
+    }, delayMs).unref();
+  }
+
+  /** Never rejects. */
+  async #verify(): Promise<void> {
+    try {
+      if (this.#listing !== undefined && (await this.#list()) === this.#listing) return;
+    } catch (error) {
+      this.#note("check", error);
+    }
+    this.#deps.logger.error("the guard is not as it was made: it is made new");
+    await this.#restore().catch(() => undefined); // it is noted, and tried again
+  }
+
+  #note(fault: FirewallFault, error: unknown): void {
+    this.#deps.onFault(fault);
+    this.#deps.logger.error({ err: error, fault }, "the firewall failed");
+  }
+}

@@ -1,0 +1,77 @@
+import { background, type Logger } from "@sandgate/telemetry";
+import type { ClientAddress } from "./domain/client-address.ts";
+import { leaseDurationMs } from "./domain/lease-duration.ts";
+import type { Lease, LeaseTable } from "./domain/lease-table.ts";
+import type { Refusal } from "./domain/refusal.ts";
+import type { Firewall } from "./firewall/firewall.ts";
+import { FirewallError } from "./firewall/firewall-error.ts";
+import { type SpentTokens, SpentTokensError } from "./tokens/spent-tokens.ts";
+import type { AccessClaims } from "./tokens/verify-access-token.ts";
+
+/** How a request for a grant ended. */
+export type GrantOutcome =
+  | { readonly outcome: "granted"; readonly lease: Lease }
+  | { readonly outcome: "refused"; readonly refusal: Refusal; readonly retryAfterMs?: number };
+
+/** What grants are made of. */
+export interface GrantsDeps {
+  readonly table: LeaseTable;
+  readonly spent: SpentTokens;
+  readonly firewall: Firewall;
+  readonly bound: { readonly maxMs: number } | { readonly minMs: number };
+  readonly clock: () => number;
+  /** A clock that is never set: a step of the other one lengthens no lease. */
+  readonly monotonic: () => number;
+  readonly newId: () => string;
+  readonly logger: Logger;
+}
+
+/** The way in and out: a place in the table, the token spent, the firewall open; all of it or nothing (EW-08). */
+export class Grants {
+  readonly #deps: GrantsDeps;
+
+  constructor(deps: GrantsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Lets an address in on a good token. When it is granted, the kernel lets the address in already. */
+  async open(address: ClientAddress, claims: AccessClaims): Promise<GrantOutcome> {
+    const { table, bound, clock, monotonic, newId } = this.#deps;
+    const durationMs = leaseDurationMs({ expiresAtMs: claims.expiresAtMs, nowMs: clock(), bound });
+    if (durationMs === undefined) return { outcome: "refused", refusal: "token_expired" };
+    const now = monotonic();
+    const { issuer, subject } = claims;
+    const lease: Lease = { id: newId(), address, issuer, subject, deadlineMs: now + durationMs };
+    const place = table.open(lease, now);
+    if (place.outcome === "refused") return place;
+    const refusal = await this.#letIn(lease, claims);
+    if (refusal === undefined) return { outcome: "granted", lease };
+    this.close(lease);
+    return { outcome: "refused", refusal };
+  }
+
+  /** Ends a lease. The address is out, unless it has another one. */
+  close(lease: Lease): void {
+    const { table, firewall, logger } = this.#deps;
+    table.close(lease.id);
+    background(
+      firewall.set(lease.address, table.deadlineOf(lease.address)),
+      logger,
+      "an address could not be shut out at once",
+    );
+  }
+
+  async #letIn({ address }: Lease, { issuer, tokenId, expiresAtMs }: AccessClaims): Promise<Refusal | undefined> {
+    const { table, spent, firewall } = this.#deps;
+    try {
+      const spending = tokenId === undefined ? "first" : await spent.spend({ issuer, tokenId, address, expiresAtMs });
+      if (spending === "replayed") return "token_replayed";
+      await firewall.set(address, table.deadlineOf(address));
+      return undefined;
+    } catch (error) {
+      if (error instanceof SpentTokensError) return "store_unavailable";
+      if (error instanceof FirewallError) return "firewall";
+      throw error;
+    }
+  }
+}

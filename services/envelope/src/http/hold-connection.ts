@@ -1,0 +1,43 @@
+import type { Duplex } from "node:stream";
+import { closeFrame } from "./handshake.ts";
+
+/** Why a grant ended. Closed: it is a label of a metric. */
+export type GrantEnd = "deadline" | "client_closed" | "client_sent" | "revoked";
+
+const CLOSING_MS = 1_000;
+
+/**
+ * Waits for the end of a grant's connection: the first of its deadline, the client's close, any byte of the client (E-42), and the signal.
+ * `onEnd` is called once, before the client is told by a close frame (E-43).
+ */
+export function holdConnection(
+  socket: Duplex,
+  options: { readonly leftMs: number; readonly revoked: AbortSignal; readonly onEnd: (end: GrantEnd) => void },
+): void {
+  let ended = false;
+  const end = (how: GrantEnd): void => {
+    if (ended) return;
+    ended = true;
+    clearTimeout(timer);
+    options.revoked.removeEventListener("abort", revoke);
+    options.onEnd(how);
+    say(socket, how);
+  };
+  const revoke = () => end("revoked");
+  const timer = setTimeout(() => end("deadline"), options.leftMs);
+  options.revoked.addEventListener("abort", revoke);
+  socket.on("error", () => end("client_closed"));
+  socket.on("close", () => end("client_closed"));
+  socket.on("end", () => end("client_closed"));
+  socket.on("data", () => end("client_sent"));
+  if (options.revoked.aborted) revoke();
+  if (socket.destroyed) end("client_closed");
+}
+
+function say(socket: Duplex, how: GrantEnd): void {
+  if (socket.destroyed) return;
+  const frame =
+    how === "revoked" ? closeFrame(1001, "revoked") : closeFrame(1000, how === "deadline" ? "the lease has ended" : "");
+  socket.end(frame);
+  setTimeout(() => socket.destroy(), CLOSING_MS).unref();
+}

@@ -1,0 +1,124 @@
+import { type ForeignJwtFault, findSignatureFault, parseForeignJwt } from "@sandgate/identity/remote-keys";
+import { type ClientAddress, readClientAddress } from "../domain/client-address.ts";
+import type { Refusal } from "../domain/refusal.ts";
+import type { TokenAlgorithm, VerifyKeys } from "./open-verify-keys.ts";
+
+/** Whose tokens are good. */
+export interface Issuer {
+  readonly issuer: string;
+  readonly algorithms: readonly TokenAlgorithm[];
+  readonly keys: VerifyKeys;
+}
+
+/** What a token's `sub` is: the service, the client's address, or the service with the address in the claim `client_ip`. */
+export type SubjectMode = "service" | "client-ip" | "both";
+
+/** What a good token says. */
+export interface AccessClaims {
+  readonly issuer: string;
+  readonly subject: string;
+  readonly expiresAtMs: number;
+  /** Absent in compatible mode alone. */
+  readonly tokenId: string | undefined;
+}
+
+export type TokenOutcome =
+  | { readonly outcome: "good"; readonly claims: AccessClaims }
+  | { readonly outcome: "refused"; readonly refusal: Refusal };
+
+/** The one subject of the monitoring issuer's tokens. */
+const MONITORING = "monitoring";
+
+/** What decides which tokens are good. */
+export interface TokenRules {
+  readonly clients: Issuer;
+  /** Of a key of its own, so that who signs for clients cannot make himself the monitor (EW-16). */
+  readonly monitoring: Issuer | undefined;
+  readonly machine: string;
+  readonly service: string | undefined;
+  readonly subjectMode: SubjectMode;
+  /** M-Lab's tokens need neither `iat` nor `jti`. */
+  readonly compatible: boolean;
+}
+
+/** Whether a token is good (E-20 to E-30), but for whether it was used before. */
+export async function verifyAccessToken(
+  token: string,
+  rules: TokenRules,
+  client: { readonly address: ClientAddress; readonly nowMs: number },
+): Promise<TokenOutcome> {
+  const jwt = parseForeignJwt(token);
+  if (jwt === undefined) return refuse("token_malformed");
+  const issuer = [rules.clients, rules.monitoring].find((known) => known?.issuer === jwt.payload["iss"]);
+  if (issuer === undefined) return refuse("token_issuer");
+  const fault = await findSignatureFault(jwt, issuer);
+  if (fault !== undefined) return refuse(signatureRefusals[fault]);
+  const claims = readClaims(jwt.payload, issuer, rules.compatible);
+  const refusal =
+    claims === undefined
+      ? "token_claims"
+      : (findClaimFault(jwt.payload, claims, rules.machine, client.nowMs) ??
+        findSubjectFault(jwt.payload, claims, issuer === rules.monitoring ? undefined : rules, client.address));
+  return claims === undefined || refusal !== undefined
+    ? refuse(refusal ?? "token_claims")
+    : { outcome: "good", claims };
+}
+
+const signatureRefusals: Readonly<Record<ForeignJwtFault | "unavailable", Refusal>> = {
+  header: "token_malformed",
+  algorithm: "token_algorithm",
+  key: "token_key",
+  signature: "token_signature",
+  unavailable: "keys_unavailable",
+};
+
+function readClaims(payload: Payload, { issuer }: Issuer, compatible: boolean): AccessClaims | undefined {
+  const { sub, exp, iat, jti } = payload;
+  if (typeof sub !== "string" || sub === "" || !isTime(exp)) return undefined;
+  if (iat === undefined ? !compatible : !isTime(iat)) return undefined;
+  if (jti === undefined ? !compatible : typeof jti !== "string" || jti === "") return undefined;
+  return { issuer, subject: sub, expiresAtMs: exp * 1000, tokenId: typeof jti === "string" ? jti : undefined };
+}
+
+type Payload = Readonly<Record<string, unknown>>;
+
+function findClaimFault(
+  { aud, iat, nbf }: Payload,
+  { expiresAtMs }: AccessClaims,
+  machine: string,
+  nowMs: number,
+): Refusal | undefined {
+  if (aud !== machine && !(Array.isArray(aud) && aud.includes(machine))) return "token_audience";
+  if (nbf !== undefined && !isTime(nbf)) return "token_claims";
+  if ((isTime(nbf) && nbf * 1000 > nowMs) || (isTime(iat) && iat * 1000 > nowMs)) return "token_not_yet_valid";
+  return expiresAtMs <= nowMs ? "token_expired" : undefined;
+}
+
+/** `rules` are those for clients; undefined for the monitor. */
+function findSubjectFault(
+  payload: Payload,
+  { subject }: AccessClaims,
+  rules: TokenRules | undefined,
+  client: ClientAddress,
+): Refusal | undefined {
+  const isForClient = (text: unknown) =>
+    typeof text === "string" && readClientAddress(text)?.text === client.text ? undefined : "token_for_another_address";
+  switch (rules?.subjectMode) {
+    case undefined:
+      return subject === MONITORING ? undefined : "token_subject";
+    case "service":
+      return subject === rules?.service ? undefined : "token_subject";
+    case "client-ip":
+      return readClientAddress(subject) === undefined ? "token_subject" : isForClient(subject);
+    case "both":
+      return subject === rules?.service ? isForClient(payload["client_ip"]) : "token_subject";
+  }
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0;
+}
+
+function refuse(refusal: Refusal): TokenOutcome {
+  return { outcome: "refused", refusal };
+}
