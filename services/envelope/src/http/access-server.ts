@@ -113,7 +113,7 @@ export class AccessServer {
       opened.outcome === "moved" || opened.outcome === "refused" ? opened : { outcome: "refused", refusal: "stopping" },
     );
     this.#note(request, reply);
-    socket.end(formatReply(reply));
+    socket.end(formatReply(reply, request.method));
   }
 
   async #judge(request: IncomingMessage): Promise<AccessJudgement> {
@@ -175,7 +175,7 @@ interface Reply {
   readonly body: string;
 }
 
-function formatReply({ status, headers, body }: Reply): string {
+function formatReply({ status, headers, body }: Reply, method: string | undefined): string {
   const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body)) });
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`;
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${method === "HEAD" ? "" : body}`;
 }

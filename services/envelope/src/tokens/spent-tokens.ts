@@ -8,8 +8,8 @@ import type { ClientAddress } from "../domain/client-address.ts";
 /** Kept for this long after a token has expired, so that a clock that is set back makes none good again. */
 const KEPT_AFTER_EXPIRY_MS = 5 * 60_000;
 const MAX_TOKENS = 1_000_000;
-/** The file is written anew when this many lines in it, and as many as count, count no more. */
-const MIN_STALE = 1_000;
+/** The file is written anew, without what counts no more, when it has this many lines and twice as many as the last time. */
+const MIN_LINES = 1_000;
 
 /** The list of spent tokens cannot be written: whoever asks is refused, for a token that is not in it could be used again. */
 export class SpentTokensError extends Error {
@@ -31,15 +31,15 @@ export class SpentTokens {
   readonly #clock: () => number;
   readonly #entries: Map<string, Entry>;
   #file: FileHandle | undefined;
-  #lines: number;
+  #lines = 0;
+  #linesAtRewrite = 0;
   #queue: { readonly line: string; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #running: Promise<void> | undefined;
 
-  private constructor(path: string, clock: () => number, entries: Map<string, Entry>, lines: number) {
+  private constructor(path: string, clock: () => number, entries: Map<string, Entry>) {
     this.#path = path;
     this.#clock = clock;
     this.#entries = entries;
-    this.#lines = lines;
   }
 
   /** Reads the list, or begins one. Throws ConfigError when its directory cannot be made, or the file is damaged. */
@@ -49,7 +49,7 @@ export class SpentTokens {
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       for (const { id, expiresAtMs, address } of readLines(path)) entries.set(id, { address, expiresAtMs, written });
-      const spent = new SpentTokens(path, clock, entries, 0);
+      const spent = new SpentTokens(path, clock, entries);
       await spent.#rewrite();
       return spent;
     } catch (cause) {
@@ -104,7 +104,7 @@ export class SpentTokens {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0);
       try {
-        if (this.#file === undefined || this.#lines >= 2 * this.#entries.size + MIN_STALE) await this.#rewrite();
+        if (this.#file === undefined || this.#lines >= 2 * this.#linesAtRewrite + MIN_LINES) await this.#rewrite();
         else await this.#append(batch.map(({ line }) => line));
         for (const { resolve } of batch) resolve();
       } catch (error) {
@@ -141,6 +141,7 @@ export class SpentTokens {
     }
     this.#file = file;
     this.#lines = lines.length;
+    this.#linesAtRewrite = lines.length;
   }
 
   #forget(): void {

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+import { type Lease, LeaseTable } from "./lease-table.ts";
+
+function lease(id: string, address: string, over: Partial<Lease> = {}): Lease {
+  return { id, address: { family: 4, text: address }, issuer: "locate", subject: "ndt", deadlineMs: 60_000, ...over };
+}
+
+function table(limits: Partial<ConstructorParameters<typeof LeaseTable>[0]> = {}): LeaseTable {
+  return new LeaseTable({ capacity: 2, perSubject: 100, perAddress: 3, ...limits });
+}
+
+describe("the lease table", () => {
+  it("E-45: is full at its capacity, and says when the first place will be free", () => {
+    const leases = table();
+    leases.open(lease("a", "192.0.2.1", { deadlineMs: 50_000 }), 0);
+    leases.open(lease("b", "192.0.2.2", { deadlineMs: 40_000 }), 0);
+    expect(leases.open(lease("c", "192.0.2.3"), 10_000)).toEqual({
+      outcome: "refused",
+      refusal: "capacity",
+      retryAfterMs: 30_000,
+    });
+    expect(leases.places).toBe(2);
+  });
+
+  it("EW-18: gives one address one place, also when it is full", () => {
+    const leases = table({ capacity: 1 });
+    leases.open(lease("a", "192.0.2.1"), 0);
+    expect(leases.open(lease("b", "192.0.2.1"), 0)).toEqual({ outcome: "opened" });
+    expect(leases.places).toBe(1);
+  });
+
+  it("keeps an address in until the last deadline of its leases, and after each end until the last of the rest", () => {
+    const leases = table();
+    leases.open(lease("a", "192.0.2.1", { deadlineMs: 70_000 }), 0);
+    leases.open(lease("b", "192.0.2.1", { deadlineMs: 50_000 }), 0);
+    const { address } = lease("a", "192.0.2.1");
+    expect(leases.deadlineOf(address)).toBe(70_000);
+    leases.close("a");
+    expect(leases.deadlineOf(address)).toBe(50_000);
+    leases.close("b");
+    expect(leases.deadlineOf(address)).toBeUndefined();
+    expect(leases.places).toBe(0);
+  });
+
+  it("bounds the leases of one address", () => {
+    const leases = table();
+    for (const id of ["a", "b", "c"]) leases.open(lease(id, "192.0.2.1"), 0);
+    expect(leases.open(lease("d", "192.0.2.1"), 0)).toMatchObject({ refusal: "address_quota" });
+  });
+
+  it("EW-18: bounds the leases of one subject, and not those of the same name at another issuer", () => {
+    const leases = table({ perSubject: 1 });
+    leases.open(lease("a", "192.0.2.1"), 0);
+    expect(leases.open(lease("b", "192.0.2.2"), 0)).toMatchObject({ refusal: "subject_quota" });
+    expect(leases.open(lease("c", "192.0.2.2", { issuer: "other" }), 0)).toEqual({ outcome: "opened" });
+  });
+
+  it("has no place taken by who was refused, and none given back twice", () => {
+    const leases = table({ capacity: 1 });
+    leases.open(lease("a", "192.0.2.1"), 0);
+    leases.open(lease("b", "192.0.2.2"), 0);
+    leases.close("b");
+    leases.close("a");
+    leases.close("a");
+    expect(leases.open(lease("c", "192.0.2.2"), 0)).toEqual({ outcome: "opened" });
+    expect(leases.leases.map(({ id }) => id)).toEqual(["c"]);
+  });
+});

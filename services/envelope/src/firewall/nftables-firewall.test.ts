@@ -1,0 +1,131 @@
+import { createLogger } from "@sandgate/telemetry";
+import { afterEach, expect, it } from "vitest";
+import { FirewallError } from "./firewall-error.ts";
+import { type FirewallFault, NftablesFirewall } from "./nftables-firewall.ts";
+
+const address = (text: string) => ({ family: 4 as const, text });
+
+/** nft as far as transactions go: it answers when it is told to, and keeps what it was given. */
+class Nft {
+  readonly transactions: string[] = [];
+  fails: () => boolean = () => false;
+  held: Promise<void> = Promise.resolve();
+
+  readonly run = async (args: readonly string[], input = ""): Promise<string> => {
+    if (args[0] !== "-f") return "the table";
+    this.transactions.push(input);
+    await this.held;
+    if (this.fails()) throw new FirewallError("nft refused");
+    return "";
+  };
+}
+
+const open = new Set<NftablesFirewall>();
+afterEach(async () => {
+  for (const firewall of open) await firewall.stop();
+  open.clear();
+});
+
+async function start(nft: Nft) {
+  const faults: FirewallFault[] = [];
+  const firewall = new NftablesFirewall({
+    nft: nft.run,
+    table: "t",
+    ports: [{ protocol: "tcp", port: 443 }],
+    monotonic: () => 1_000,
+    onFault: (fault) => faults.push(fault),
+    logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
+  });
+  await firewall.start();
+  open.add(firewall);
+  nft.transactions.length = 0;
+  return { firewall, faults };
+}
+
+it("EW-07: makes the table in one transaction, and none but its own", async () => {
+  const nft = new Nft();
+  const firewall = new NftablesFirewall({
+    nft: nft.run,
+    table: "t",
+    ports: [{ protocol: "tcp", port: 443 }],
+    monotonic: () => 0,
+    onFault: () => undefined,
+    logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
+  });
+  await firewall.start();
+  open.add(firewall);
+  expect(nft.transactions).toHaveLength(1);
+  expect(nft.transactions[0]).toMatch(/^add table inet t\ndelete table inet t\ntable inet t \{/);
+  expect(nft.transactions[0]).not.toContain("flush");
+});
+
+it("puts what is asked for while a transaction runs into the next one", async () => {
+  const nft = new Nft();
+  const { firewall } = await start(nft);
+  const held = Promise.withResolvers<void>();
+  nft.held = held.promise;
+  const first = firewall.set(address("192.0.2.1"), 61_000);
+  const others = Array.from({ length: 200 }, (_, index) => firewall.set(address(`198.51.100.${index}`), 61_000));
+  held.resolve();
+  await Promise.all([first, ...others]);
+  expect(nft.transactions).toHaveLength(2);
+});
+
+it("replaces an address's time, in one transaction", async () => {
+  const nft = new Nft();
+  const { firewall } = await start(nft);
+  await firewall.set(address("192.0.2.1"), 61_000);
+  await firewall.set(address("192.0.2.1"), 91_000);
+  expect(nft.transactions.at(-1)).toBe(
+    [
+      "add element inet t lease4 { 192.0.2.1 timeout 1s }",
+      "delete element inet t lease4 { 192.0.2.1 }",
+      "add element inet t lease4 { 192.0.2.1 timeout 90000ms }\n",
+    ].join("\n"),
+  );
+});
+
+it("lets nobody in whose time has passed while he waited", async () => {
+  const nft = new Nft();
+  const { firewall } = await start(nft);
+  await firewall.set(address("192.0.2.1"), 1_000);
+  expect(nft.transactions.at(-1)).not.toMatch(/timeout [^1]/);
+});
+
+it("EW-08: after a transaction that failed it makes the table new, with who is in and who asked", async () => {
+  const nft = new Nft();
+  const { firewall, faults } = await start(nft);
+  await firewall.set(address("192.0.2.1"), 61_000);
+  let failures = 1;
+  nft.fails = () => failures-- > 0;
+  await firewall.set(address("192.0.2.2"), 61_000);
+  expect(faults).toEqual(["change"]);
+  expect(nft.transactions.at(-1)).toMatch(/^add table.*192\.0\.2\.1 timeout 60000ms.*192\.0\.2\.2 timeout 60000ms/s);
+  firewall.check();
+});
+
+it("EW-08: lets nobody in while nothing works, says that it is not ready, and comes back by itself", async () => {
+  const nft = new Nft();
+  const { firewall, faults } = await start(nft);
+  let broken = true;
+  nft.fails = () => broken;
+  await expect(firewall.set(address("192.0.2.1"), 61_000)).rejects.toThrow(FirewallError);
+  await expect(firewall.set(address("192.0.2.1"), undefined)).rejects.toThrow(FirewallError);
+  expect(() => firewall.check()).toThrow("may not be guarded");
+  expect(faults).toContain("restore");
+  broken = false;
+  await expect.poll(() => firewall.check(), { timeout: 5_000 }).toBeUndefined();
+  expect(nft.transactions.at(-1)).toMatch(/^add table/);
+  expect(nft.transactions.at(-1)).not.toContain("192.0.2.1");
+});
+
+it("EW-05: leaves the guard without anybody in it when it stops", async () => {
+  const nft = new Nft();
+  const { firewall } = await start(nft);
+  await firewall.set(address("192.0.2.1"), 61_000);
+  const ending = firewall.set(address("192.0.2.1"), 91_000);
+  await Promise.all([ending, firewall.stop()]);
+  expect(nft.transactions.at(-1)).toMatch(/^add table/);
+  expect(nft.transactions.at(-1)).not.toContain("192.0.2.1");
+  await expect(firewall.set(address("192.0.2.1"), 61_000)).rejects.toThrow("stopped");
+});

@@ -1,0 +1,385 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { createLogger, createMetrics } from "@sandgate/telemetry";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { envelopeConfig } from "./envelope-config.ts";
+import { type RunningEnvelope, startEnvelope } from "./start-envelope.ts";
+
+let directory: string;
+const keys: Record<string, CryptoKey> = {};
+const logs: string[] = [];
+const envelopes = new Set<RunningEnvelope>();
+const granted = new Set<Duplex>();
+let instances = 0;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "envelope-"));
+  for (const [kid, algorithm] of [
+    ["ed", "EdDSA"],
+    ["es", "ES256"],
+    ["monitor", "EdDSA"],
+    ["foreign", "EdDSA"],
+  ] as const) {
+    const pair = await generateKeyPair(algorithm, { extractable: true });
+    keys[kid] = pair.privateKey;
+    writeFileSync(join(directory, `${kid}.json`), JSON.stringify({ ...(await exportJWK(pair.publicKey)), kid }));
+  }
+  writeFileSync(join(directory, "private.json"), JSON.stringify({ ...(await exportJWK(keyOf("ed"))), kid: "ed" }));
+});
+afterEach(async () => {
+  for (const socket of granted) socket.destroy();
+  granted.clear();
+  for (const envelope of envelopes) await envelope.stop();
+  envelopes.clear();
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function keyOf(kid: string): CryptoKey {
+  const key = keys[kid];
+  if (key === undefined) throw new Error("no such key");
+  return key;
+}
+
+const keyFile = (kid: string) => join(directory, `${kid}.json`);
+
+async function start(over: object = {}) {
+  instances += 1;
+  const config = envelopeConfig.parse({
+    mode: "development",
+    admin: { port: 0 },
+    instance: `unit_${process.pid}_${instances}`,
+    address: "127.0.0.1:0",
+    insecure: true,
+    state_directory: join(directory, `state-${instances}`),
+    machine: "mlab1.lga03",
+    service: "ndt",
+    guarded: [{ protocol: "tcp", port: 443 }],
+    tokens: { issuer: "locate", key_files: [keyFile("ed")] },
+    monitoring: { issuer: "monitor", key_files: [keyFile("monitor")] },
+    development: { no_firewall: true },
+    ...over,
+  });
+  const registry = createMetrics();
+  const logger = createLogger({
+    service: "envelope",
+    level: "info",
+    destination: { write: (line) => logs.push(line) },
+  });
+  const envelope = await startEnvelope(config, {
+    logger,
+    registry,
+    clock: Date.now,
+    monotonic: () => performance.now(),
+  });
+  envelopes.add(envelope);
+  return { ...envelope, registry };
+}
+
+interface TokenParts {
+  readonly claims?: Record<string, unknown>;
+  readonly header?: Record<string, unknown>;
+  readonly key?: string;
+}
+
+const second = () => Math.floor(Date.now() / 1000);
+
+async function token({ claims = {}, header = {}, key = "ed" }: TokenParts = {}): Promise<string> {
+  const times = { iat: second(), exp: second() + 60 };
+  const payload = {
+    iss: "locate",
+    sub: "ndt",
+    aud: ["mlab1.lga03", "other"],
+    jti: crypto.randomUUID(),
+    ...times,
+    ...claims,
+  };
+  return await new SignJWT(JSON.parse(JSON.stringify(payload))) // what is undefined is absent
+    .setProtectedHeader({ alg: "EdDSA", kid: "ed", ...header })
+    .sign(keyOf(key));
+}
+
+const handshake = {
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: string;
+}
+
+function ask(
+  { port }: { readonly port: number },
+  options: { headers?: Record<string, string>; path?: string; method?: string } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({
+      host: "127.0.0.1",
+      port,
+      path: options.path ?? "/v0/envelope/access",
+      method: options.method ?? "GET",
+      headers: options.headers ?? {},
+      agent: false,
+    });
+    const settle = (response: IncomingMessage, body: string) =>
+      resolve({ status: response.statusCode, headers: response.headers, body });
+    sent.on("upgrade", (response, socket) => {
+      granted.add(socket.on("error", () => socket.destroy()));
+      settle(response, "");
+    });
+    sent.on("response", (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text) => (body += text));
+      response.on("end", () => settle(response, body.trim()));
+    });
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
+const bearer = (text: string) => ({ ...handshake, authorization: `Bearer ${text}` });
+
+describe("a good request", () => {
+  it("E-01, E-12, E-13: is answered with 101, and with the subprotocol if it was offered", async () => {
+    const envelope = await start();
+    const plain = await ask(envelope, { headers: bearer(await token()) });
+    expect(plain).toMatchObject({ status: 101 });
+    expect(plain.headers["sec-websocket-protocol"]).toBeUndefined();
+    const headers = { ...bearer(await token()), "sec-websocket-protocol": "net.measurementlab.envelope" };
+    expect((await ask(envelope, { headers })).headers["sec-websocket-protocol"]).toBe("net.measurementlab.envelope");
+  });
+
+  it.each([
+    ["E-21: one audience", { claims: { aud: "mlab1.lga03" } }],
+    ["E-25: another pinned algorithm", { key: "es", header: { alg: "ES256", kid: "es" } }],
+    [
+      "EW-16: the monitor",
+      { key: "monitor", header: { kid: "monitor" }, claims: { iss: "monitor", sub: "monitoring" } },
+    ],
+  ])("may have %s", async (_, parts) => {
+    const envelope = await start({
+      tokens: { issuer: "locate", algorithms: ["EdDSA", "ES256"], key_files: [keyFile("ed"), keyFile("es")] },
+    });
+    expect((await ask(envelope, { headers: bearer(await token(parts)) })).status).toBe(101);
+  });
+
+  it("EW-11: may bring its token as a subprotocol", async () => {
+    const headers = {
+      ...handshake,
+      "sec-websocket-protocol": `net.measurementlab.envelope, sandgate.bearer.${await token()}`,
+    };
+    expect((await ask(await start(), { headers })).status).toBe(101);
+  });
+});
+
+describe("a token", () => {
+  const future = second() + 3_600;
+  it.each<[string, TokenParts, string]>([
+    ["E-20: of another issuer", { claims: { iss: "example" } }, "token_issuer"],
+    ["E-21: for another machine", { claims: { aud: "mlab2.lga03" } }, "token_audience"],
+    ["E-22: that has expired", { claims: { exp: 1_000 } }, "token_expired"],
+    ["E-22, EW-14: without exp", { claims: { exp: undefined } }, "token_claims"],
+    ["EW-14: without iat", { claims: { iat: undefined } }, "token_claims"],
+    ["EW-14: without jti", { claims: { jti: undefined } }, "token_claims"],
+    ["EW-14: with an exp that is no time", { claims: { exp: "tomorrow" } }, "token_claims"],
+    ["E-23: with nbf in the future", { claims: { nbf: future } }, "token_not_yet_valid"],
+    ["E-24: with iat in the future", { claims: { iat: future, exp: future + 60 } }, "token_not_yet_valid"],
+    ["E-25: with an unknown kid", { header: { kid: "nobody" } }, "token_key"],
+    ["E-25: without a kid", { header: { kid: undefined } }, "token_malformed"],
+    ["E-25: of an algorithm that is not pinned", { key: "es", header: { alg: "ES256", kid: "es" } }, "token_algorithm"],
+    ["E-25: signed by another key", { key: "foreign" }, "token_signature"],
+    ["E-26: for another service", { claims: { sub: "other" } }, "token_subject"],
+    ["EW-16: for the monitor, by the clients' issuer", { claims: { sub: "monitoring" } }, "token_subject"],
+    ["EW-16: for the monitor, by the clients' key", { claims: { iss: "monitor", sub: "monitoring" } }, "token_key"],
+    [
+      "EW-16: for the service, by the monitor",
+      { key: "monitor", header: { kid: "monitor" }, claims: { iss: "monitor" } },
+      "token_subject",
+    ],
+  ])("%s is refused with 401", async (_, parts, reason) => {
+    const envelope = await start({ tokens: { issuer: "locate", key_files: [keyFile("ed")] } });
+    expect(await ask(envelope, { headers: bearer(await token(parts)) })).toMatchObject({ status: 401, body: reason });
+  });
+
+  it.each([
+    ["that is no JWT", "a.b.c"],
+    ["with alg none", `${Buffer.from('{"alg":"none","kid":"ed"}').toString("base64url")}.e30.AA`],
+    ["that is too long", "a".repeat(9_000)],
+  ])("E-25: %s is refused with 401", async (_, text) => {
+    expect((await ask(await start(), { headers: bearer(text) })).status).toBe(401);
+  });
+
+  it("E-30: in client-ip mode names the client, and 403 is for all others", async () => {
+    const envelope = await start({ subject_mode: "client-ip" });
+    const refused = { status: 403, body: "token_for_another_address" };
+    expect(await ask(envelope, { headers: bearer(await token({ claims: { sub: "127.0.0.2" } })) })).toMatchObject(
+      refused,
+    );
+    expect((await ask(envelope, { headers: bearer(await token({ claims: { sub: "ndt" } })) })).status).toBe(401);
+    expect(
+      (await ask(envelope, { headers: bearer(await token({ claims: { sub: "::ffff:127.0.0.1" } })) })).status,
+    ).toBe(101);
+  });
+
+  it("E-30: in mode both names the service and the client", async () => {
+    const envelope = await start({ subject_mode: "both" });
+    const asks = async (claims: object) =>
+      (await ask(envelope, { headers: bearer(await token({ claims: { ...claims } })) })).status;
+    expect(await asks({})).toBe(403);
+    expect(await asks({ client_ip: "127.0.0.2" })).toBe(403);
+    expect(await asks({ client_ip: "127.0.0.1", sub: "other" })).toBe(401);
+    expect(await asks({ client_ip: "127.0.0.1" })).toBe(101);
+  });
+
+  it("EW-09: is not spent by a request that was no handshake", async () => {
+    const envelope = await start();
+    const text = await token();
+    expect((await ask(envelope, { headers: { authorization: `Bearer ${text}` } })).status).toBe(400);
+    expect((await ask(envelope, { headers: bearer(text) })).status).toBe(101);
+  });
+
+  it("EW-11: in a URL is refused, unless the setting allows it", async () => {
+    const path = async () => `/v0/envelope/access?access_token=${await token()}`;
+    expect(await ask(await start(), { headers: handshake, path: await path() })).toMatchObject({
+      status: 401,
+      body: "token_in_query",
+    });
+    const envelope = await start({ tokens: { issuer: "locate", key_files: [keyFile("ed")], query: true } });
+    expect((await ask(envelope, { headers: handshake, path: await path() })).status).toBe(101);
+  });
+
+  it("EW-11, EW-12: is neither logged nor counted by what it says", async () => {
+    const envelope = await start({ compatible: {} });
+    logs.length = 0;
+    const secrets = [await token({ header: { kid: "chosen-by-the-caller" } }), await token()];
+    for (const text of secrets)
+      await ask(envelope, { headers: handshake, path: `/v0/envelope/access?access_token=${text}` });
+    const written = `${logs.join("")}${await envelope.registry.metrics()}`;
+    expect(logs).toHaveLength(2);
+    for (const secret of [...secrets, "chosen-by-the-caller"]) expect(written).not.toContain(secret);
+    expect(written).toMatch(/sandgate_envelope_requests_total\{outcome="token_key"\} 1/);
+    expect(written).toMatch(/sandgate_envelope_requests_total\{outcome="granted"\} 1/);
+    expect(written).toMatch(/sandgate_envelope_addresses 1/);
+    expect(written).toMatch(/sandgate_envelope_capacity 100/);
+  });
+});
+
+describe("a request", () => {
+  it.each(["/", "/v0/allow", "/v0/envelope/access/", "//v0/envelope/access", "/metrics", "/debug/pprof/"])(
+    "E-02, EW-19: of %s is not found, with or without a token",
+    async (path) => {
+      const envelope = await start();
+      expect((await ask(envelope, { path })).status).toBe(404);
+      expect((await ask(envelope, { path, headers: bearer(await token()) })).status).toBe(404);
+    },
+  );
+
+  it.each(["POST", "HEAD", "OPTIONS", "PUT"])(
+    "E-04, E-05: by %s is 401 without a token, and 405 with one",
+    async (method) => {
+      const envelope = await start();
+      expect((await ask(envelope, { method })).status).toBe(401);
+      expect((await ask(envelope, { method, headers: { authorization: `Bearer ${await token()}` } })).status).toBe(405);
+      expect((await ask(envelope, { method, headers: bearer(await token()) })).status).toBe(405);
+    },
+  );
+
+  it.each<[string, Record<string, string>]>([
+    ["E-06: that asks for no upgrade", { connection: "close", upgrade: "" }],
+    ["E-07: of another version", { "sec-websocket-version": "8" }],
+    ["E-07: for another protocol", { upgrade: "h2c" }],
+  ])("%s is 400, and leaves nothing behind", async (_, headers) => {
+    const envelope = await start();
+    const answer = await ask(envelope, { headers: { ...bearer(await token()), ...headers } });
+    expect(answer).toMatchObject({ status: 400, headers: { "sec-websocket-version": "13" } });
+    expect(await envelope.registry.metrics()).toMatch(/sandgate_envelope_addresses 0/);
+  });
+
+  it("E-08: with bytes behind it is closed without an answer", async () => {
+    const envelope = await start();
+    const socket = connect(envelope.port, "127.0.0.1");
+    const lines = Object.entries(bearer(await token())).map(([name, value]) => `${name}: ${value}\r\n`);
+    let answer = "";
+    socket.setEncoding("utf8").on("data", (text) => (answer += text));
+    socket.on("error", () => socket.destroy());
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.write(`GET /v0/envelope/access HTTP/1.1\r\nhost: a\r\n${lines.join("")}\r\n\x89\x00`);
+    await closed;
+    expect(answer).toBe("");
+    expect(await envelope.registry.metrics()).toMatch(/sandgate_envelope_addresses 0/);
+  });
+
+  it("EW-17: of a web page counts only from an allowed origin", async () => {
+    const envelope = await start({ allowed_origins: ["https://speed.example"] });
+    const from = async (origin: string) =>
+      (await ask(envelope, { headers: { ...bearer(await token()), origin } })).status;
+    expect(await from("https://evil.example")).toBe(403);
+    expect(await from("null")).toBe(403);
+    expect(await from("https://speed.example")).toBe(101);
+  });
+});
+
+describe("in compatible mode", () => {
+  const compatible = { compatible: {} };
+
+  it("the reference's example works as printed: a token in the URL, a key of six bytes, neither iat nor jti", async () => {
+    const envelope = await start({
+      ...compatible,
+      tokens: { issuer: "locate.measurementlab.net", key_files: [keyFile("ed")] },
+    });
+    const text = await token({ claims: { iss: "locate.measurementlab.net", iat: undefined, jti: undefined } });
+    const answer = await ask(envelope, {
+      path: `/v0/envelope/access?access_token=${text}`,
+      headers: {
+        ...handshake,
+        "sec-websocket-key": "aGVsbG8K",
+        "sec-websocket-protocol": "net.measurementlab.envelope",
+      },
+    });
+    expect(answer.status).toBe(101);
+  });
+
+  it.each<[string, TokenParts, number]>([
+    ["E-22: 400 for a token without exp", { claims: { exp: undefined } }, 400],
+    ["E-26: 400 for another service", { claims: { sub: "other" } }, 400],
+    ["E-22: 401 for one that has expired", { claims: { exp: 1_000 } }, 401],
+  ])("%s", async (_, parts, status) => {
+    expect((await ask(await start(compatible), { headers: bearer(await token(parts)) })).status).toBe(status);
+  });
+
+  it("E-10: takes any origin", async () => {
+    const headers = { ...bearer(await token()), origin: "https://evil.example" };
+    expect((await ask(await start(compatible), { headers })).status).toBe(101);
+  });
+
+  it.each(["//v0/envelope/access", "/v0/./envelope/access"])("E-03: sends %s to the clean path", async (path) => {
+    const answer = await ask(await start(compatible), { path: `${path}?access_token=a` });
+    expect(answer).toMatchObject({ status: 301, headers: { location: "/v0/envelope/access?access_token=a" } });
+  });
+});
+
+it("does not start with a private key among those that verify", async () => {
+  await expect(start({ tokens: { issuer: "locate", key_files: [keyFile("private")] } })).rejects.toThrow(
+    "tokens.key_files.0: holds a private or secret key",
+  );
+});
+
+it("does not start with one kid twice", async () => {
+  await expect(start({ tokens: { issuer: "locate", key_files: [keyFile("ed"), keyFile("ed")] } })).rejects.toThrow(
+    "tokens.key_files.1: holds a kid that another key has",
+  );
+});
+
+it("says first that nothing is guarded when there is no firewall", async () => {
+  logs.length = 0;
+  await start();
+  expect(logs[0]).toContain("no firewall: everybody reaches the guarded ports");
+});
