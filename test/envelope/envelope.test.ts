@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { EnvelopeProgram } from "./envelope-program.ts";
-import { guarded, type HostName, TestNetwork } from "./test-network.ts";
+import { guarded, type HostName, hosts, TestNetwork } from "./test-network.ts";
 
 const SERVICE_PORT = 7000;
 /** Long enough for a packet over a virtual wire on a busy machine; what is dropped is waited for as long. */
@@ -157,6 +157,17 @@ describe("the guard", () => {
     await network.host("client").do({ do: "close", socket: grant.socket });
     await expect.poll(() => echoes("client", flow), { timeout: 10_000 }).toBe(false);
     expect(await connects("client")).toBeUndefined();
+  });
+
+  it("EW-04: takes not even an answer for a lease: what the service says first opens no way back", async () => {
+    await network.host("stranger").do({ do: "listen", port: 7_300 });
+    const isAnswered = async () => {
+      const datagram = { host: hosts.stranger.v4, port: 7_300, from: 7_400, waitMs: WAIT_MS, bytes: 8 };
+      return (await network.host("guarded").do({ do: "echo-datagram", ...datagram })).answered;
+    };
+    expect(await isAnswered()).toBe(true);
+    await start({ guarded: [{ protocol: "udp", port: 7_400 }] });
+    expect(await isAnswered()).toBe(false);
   });
 
   it("EW-06: touches no rule of others, from its start to its end", async () => {

@@ -9,6 +9,8 @@ export type HostTask =
       readonly port: number;
       readonly waitMs: number;
       readonly bytes: number;
+      /** The port to send from; default any. */
+      readonly from?: number;
     }
   | { readonly do: "ask"; readonly host: string; readonly port: number; readonly lines: readonly string[] }
   | { readonly do: "write"; readonly socket: number; readonly hex: string }

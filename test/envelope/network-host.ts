@@ -1,7 +1,7 @@
 /** A host of the test's network: runs in its namespace, does what its parent asks over the IPC channel, and answers. */
 import { createSocket } from "node:dgram";
 import { connect, createServer, type Socket } from "node:net";
-import type { HostAnswer, HostRequest } from "./host-messages.ts";
+import type { HostAnswer, HostRequest, HostTask } from "./host-messages.ts";
 
 const sockets = new Map<number, Socket>();
 let nextId = 1;
@@ -76,7 +76,7 @@ function isAnswered(socket: Socket, waitMs: number): Promise<boolean> {
   });
 }
 
-function isDatagramAnswered(request: { host: string; port: number; waitMs: number; bytes: number }): Promise<boolean> {
+function isDatagramAnswered(request: Extract<HostTask, { do: "echo-datagram" }>): Promise<boolean> {
   const socket = createSocket(request.host.includes(":") ? "udp6" : "udp4");
   return new Promise((resolve) => {
     const give = (answered: boolean) => {
@@ -86,7 +86,7 @@ function isDatagramAnswered(request: { host: string; port: number; waitMs: numbe
     };
     const timer = setTimeout(() => give(false), request.waitMs);
     socket.once("message", () => give(true));
-    socket.send(Buffer.alloc(request.bytes), request.port, request.host);
+    socket.bind(request.from ?? 0, () => socket.send(Buffer.alloc(request.bytes), request.port, request.host));
   });
 }
 

@@ -8,6 +8,7 @@ import type { CertgenOptions } from "./commands/certgen.ts";
 import type { CreateOptions } from "./commands/create.ts";
 import type { DecisionsOptions } from "./commands/decisions.ts";
 import type { DownOptions } from "./commands/down.ts";
+import type { SignEnvelopeTokenOptions } from "./commands/envelope-sign.ts";
 import type { ExecOptions } from "./commands/exec.ts";
 import type { GetOptions } from "./commands/get.ts";
 import type { KeygenOptions } from "./commands/keygen.ts";
@@ -753,6 +754,26 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], unknown>(runner, async (context, [id]) =>
         (await import("./commands/api-key-revoke.ts")).revokeApiKey(context, id),
+      ),
+    );
+
+  program.commandsGroup("Access envelope:");
+  const envelope = program.command("envelope").description("The access envelope.").helpCommand(false);
+  command(envelope, "sign")
+    .summary("print a token that opens an access envelope, signed with your issuer's key; needs no suite")
+    .requiredOption("--key <file>", "the private key, a JWK or PEM, closed to others: Ed25519, P-256 or RSA")
+    .requiredOption("--issuer <issuer>", "the `iss`, as the envelope's tokens.issuer")
+    .requiredOption("--machine <machine>", "the `aud`, as the envelope's machine")
+    .requiredOption(
+      "--subject <subject>",
+      "the `sub`: the envelope's service, or the client's address in mode client-ip",
+    )
+    .option("--client-address <address>", "the claim `client_ip`, for subject_mode both")
+    .option("--kid <kid>", "the key's id (default: the JWK's, or its RFC 7638 thumbprint)")
+    .option("--life <duration>", "how long it lives", duration, 60_000)
+    .action(
+      action<[], SignEnvelopeTokenOptions>(runner, async (context, _, options) =>
+        (await import("./commands/envelope-sign.ts")).signEnvelopeToken(context, options),
       ),
     );
 

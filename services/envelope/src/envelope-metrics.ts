@@ -9,13 +9,32 @@ export type RequestOutcome = Refusal | "granted" | "moved";
 const ends: readonly GrantEnd[] = ["deadline", "client_closed", "client_sent", "revoked"];
 const faults: readonly FirewallFault[] = ["change", "restore", "check"];
 
+/** What M-Lab's envelope calls it (A.9); it counts nothing of the rest. */
+const compatibleNames: Readonly<Partial<Record<RequestOutcome, string>>> = {
+  granted: "success",
+  method: "wrong-method",
+  peer_address: "bad-remoteaddr",
+  token_claims: "already past claim expiration",
+  token_subject: "wrong claim subject",
+  capacity: "max concurrent reached",
+  subject_quota: "max concurrent reached",
+  address_quota: "max concurrent reached",
+  firewall: "iptables-grant-failure",
+  handshake: "websocket-setup-failure",
+};
+
 /** Counts grants. Labels come from closed sets: nothing that a caller chose becomes one (EW-12). */
 export class EnvelopeMetrics {
   readonly #requests: Counter<"outcome">;
   readonly #held: Histogram<"end">;
   readonly #firewallFailures: Counter<"operation">;
+  readonly #compatible: Counter<"status"> | undefined;
 
-  constructor(registry: Registry, table: { readonly capacity: number; readonly places: () => number }) {
+  constructor(
+    registry: Registry,
+    table: { readonly capacity: number; readonly places: () => number },
+    options: { readonly compatible: boolean },
+  ) {
     const registers = [registry];
     this.#requests = new Counter({
       name: "sandgate_envelope_requests_total",
@@ -36,6 +55,14 @@ export class EnvelopeMetrics {
       labelNames: ["operation"],
       registers,
     });
+    this.#compatible = options.compatible
+      ? new Counter({
+          name: "envelope_requests_total",
+          help: "Requests by status, as M-Lab's envelope counts them.",
+          labelNames: ["status"],
+          registers,
+        })
+      : undefined;
     new Gauge({
       name: "sandgate_envelope_addresses",
       help: "Addresses that are let in now.",
@@ -54,6 +81,8 @@ export class EnvelopeMetrics {
 
   countRequest(outcome: RequestOutcome): void {
     this.#requests.inc({ outcome });
+    const status = compatibleNames[outcome];
+    if (status !== undefined) this.#compatible?.inc({ status });
   }
 
   countEnd(end: GrantEnd, heldMs: number): void {

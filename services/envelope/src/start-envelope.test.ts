@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { type IncomingMessage, request } from "node:http";
-import { connect } from "node:net";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, request } from "node:http";
+import { request as requestSecurely } from "node:https";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { createDevelopmentPki } from "@sandgate/pki/authority";
 import { createLogger, createMetrics } from "@sandgate/telemetry";
-import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { envelopeConfig } from "./envelope-config.ts";
 import { type RunningEnvelope, startEnvelope } from "./start-envelope.ts";
@@ -118,10 +120,13 @@ interface Answer {
 
 function ask(
   { port }: { readonly port: number },
-  options: { headers?: Record<string, string>; path?: string; method?: string } = {},
+  options: { headers?: Record<string, string>; path?: string; method?: string; ca?: string } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request({
+    const send = options.ca === undefined ? request : requestSecurely;
+    const sent = send({
+      ca: options.ca,
+      servername: "auth.sandgate.test",
       host: "127.0.0.1",
       port,
       path: options.path ?? "/v0/envelope/access",
@@ -177,6 +182,41 @@ describe("a good request", () => {
       "sec-websocket-protocol": `net.measurementlab.envelope, sandgate.bearer.${await token()}`,
     };
     expect((await ask(await start(), { headers })).status).toBe(101);
+  });
+});
+
+describe("the program", () => {
+  it("EW-15: speaks TLS with its certificate", async () => {
+    const pki = await createDevelopmentPki({
+      directory: join(directory, "pki"),
+      trustDomain: "sandgate.test",
+      operatorUserId: "0b8f8c0e-1111-4222-8333-444455556666",
+    });
+    const { certificateFile, keyFile: key_file } = pki.services.auth;
+    const envelope = await start({ insecure: undefined, tls: { certificate_file: certificateFile, key_file } });
+    const ca = readFileSync(pki.serviceAuthority.certificateFile, "utf8");
+    expect((await ask(envelope, { headers: bearer(await token()), ca })).status).toBe(101);
+    await expect(ask(envelope, { headers: bearer(await token()) })).rejects.toThrow();
+  });
+
+  it("reads an issuer's keys over the network, and lets nobody in while it cannot", async () => {
+    let status = 500;
+    const issuer = createServer((_, response) =>
+      response.writeHead(status).end(JSON.stringify({ keys: [JSON.parse(readFileSync(keyFile("ed"), "utf8"))] })),
+    );
+    await new Promise<void>((resolve) => issuer.listen(0, "127.0.0.1", resolve));
+    const { port } = issuer.address() as AddressInfo; // a TCP server that listens has one
+    const envelope = await start({ tokens: { issuer: "locate", key_set_url: `http://127.0.0.1:${port}/keys` } });
+    expect(await ask(envelope, { headers: bearer(await token()) })).toMatchObject({
+      status: 503,
+      body: "keys_unavailable",
+    });
+    expect(envelope.checks["keys"]).toThrow();
+    status = 200;
+    await expect
+      .poll(async () => (await ask(envelope, { headers: bearer(await token()) })).status, { timeout: 5_000 })
+      .toBe(101);
+    issuer.close();
   });
 });
 
@@ -353,6 +393,16 @@ describe("in compatible mode", () => {
     ["E-22: 401 for one that has expired", { claims: { exp: 1_000 } }, 401],
   ])("%s", async (_, parts, status) => {
     expect((await ask(await start(compatible), { headers: bearer(await token(parts)) })).status).toBe(status);
+  });
+
+  it("counts under M-Lab's names (A.9), which no other mode has", async () => {
+    const envelope = await start(compatible);
+    await ask(envelope, { headers: bearer(await token()) });
+    await ask(envelope, { method: "POST", headers: bearer(await token()) });
+    const metrics = await envelope.registry.metrics();
+    expect(metrics).toContain('envelope_requests_total{status="success"} 1');
+    expect(metrics).toContain('envelope_requests_total{status="wrong-method"} 1');
+    expect(await (await start()).registry.metrics()).not.toContain("\nenvelope_requests_total");
   });
 
   it("E-10: takes any origin", async () => {

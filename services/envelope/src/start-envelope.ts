@@ -52,7 +52,11 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
     perSubject: lease.per_subject ?? Number.POSITIVE_INFINITY,
     perAddress: lease.per_address,
   });
-  const metrics = new EnvelopeMetrics(deps.registry, { capacity: lease.capacity, places: () => table.places });
+  const metrics = new EnvelopeMetrics(
+    deps.registry,
+    { capacity: lease.capacity, places: () => table.places },
+    { compatible: config.compatible !== undefined },
+  );
   const firewall = await openFirewall(config, deps, metrics);
   const bound =
     config.compatible === undefined
