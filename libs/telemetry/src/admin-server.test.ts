@@ -25,6 +25,12 @@ test("liveness asks nothing but that the process answers", async () => {
   expect(await get(server, "/livez")).toEqual({ status: 200, body: '{"status":"live"}\n' });
 });
 
+test("a program's own documents are served as JSON, and nothing beside them", async () => {
+  const server = await start({ documents: { "/leases": () => ({ leases: [] }) } });
+  expect(await get(server, "/leases")).toEqual({ status: 200, body: '{"leases":[]}\n' });
+  for (const path of ["/lease", "/constructor", "/__proto__"]) expect((await get(server, path)).status).toBe(404);
+});
+
 test("it is ready when every check passes", async () => {
   const server = await start({ checks: { database: async () => {}, trust: () => {} } });
   const { status, body } = await get(server, "/readyz");

@@ -15,6 +15,8 @@ export interface AdminServerOptions {
   readonly checks: Checks;
   /** Reads the program's certificates again, and answers which are in use. */
   readonly certificates?: () => object | Promise<object>;
+  /** What else is served, as JSON, by path. Every user of this machine can read it. */
+  readonly documents?: Readonly<Record<string, () => object>>;
   /** Told why a check failed, and when it passes again, once for each change; the answer says only which one. */
   readonly logger?: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
   /** A check that takes longer has failed. Default 2,000. */
@@ -35,7 +37,8 @@ export class AdminServerError extends Error {
 
 /**
  * Serves GET /livez (the process answers), /readyz (every check passes, else 503; JSON names each), /metrics and, where the program has
- * any, /certificates (those in use, after the files were read again) on a loopback address. Refuses any other host, requests that name another host, and a port that is taken.
+ * any, /certificates (those in use, after the files were read again) and documents of its own, on a loopback address. Refuses any other host,
+ * requests that name another host, and a port that is taken.
  */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
   const host: string = options.host ?? "127.0.0.1";
@@ -100,8 +103,11 @@ async function answer(request: IncomingMessage, options: AdminServerOptions, fai
       return json(200, await options.certificates());
     case "/metrics":
       return { status: 200, type: options.registry.contentType, body: await options.registry.metrics() };
-    default:
-      return { status: 404, type: "text/plain", body: "not found\n" };
+    default: {
+      const documents = new Map(Object.entries(options.documents ?? {}));
+      const document = documents.get(request.url ?? "");
+      return document === undefined ? { status: 404, type: "text/plain", body: "not found\n" } : json(200, document());
+    }
   }
 }
 

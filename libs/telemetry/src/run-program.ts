@@ -11,7 +11,7 @@ export interface RunningProgram {
   /** Where the program logs; default: a logger of its own. */
   readonly logger?: Logger;
   /** If given, the admin listener is started with the checks, and stopped last. */
-  readonly admin?: Pick<AdminServerOptions, "port" | "registry" | "certificates">;
+  readonly admin?: Pick<AdminServerOptions, "port" | "registry" | "certificates" | "documents">;
 }
 
 /** What `runProgram` needs to know. */

@@ -9,6 +9,7 @@ import type { CreateOptions } from "./commands/create.ts";
 import type { DecisionsOptions } from "./commands/decisions.ts";
 import type { DownOptions } from "./commands/down.ts";
 import type { SignEnvelopeTokenOptions } from "./commands/envelope-sign.ts";
+import type { EnvelopeStatusOptions } from "./commands/envelope-status.ts";
 import type { ExecOptions } from "./commands/exec.ts";
 import type { GetOptions } from "./commands/get.ts";
 import type { KeygenOptions } from "./commands/keygen.ts";
@@ -774,6 +775,14 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[], SignEnvelopeTokenOptions>(runner, async (context, _, options) =>
         (await import("./commands/envelope-sign.ts")).signEnvelopeToken(context, options),
+      ),
+    );
+  command(envelope, "status")
+    .summary("show who is let in by an envelope on this machine, until when, and by whose word")
+    .requiredOption("--admin-port <port>", "the envelope's admin.port", port)
+    .action(
+      action<[], EnvelopeStatusOptions>(runner, async (context, _, options) =>
+        (await import("./commands/envelope-status.ts")).showEnvelopeStatus(context, options),
       ),
     );
 

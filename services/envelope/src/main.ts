@@ -11,6 +11,7 @@ runProgram({
     const registry = createMetrics();
     const monotonic = () => performance.now();
     const envelope = await startEnvelope(config, { logger, registry, clock: Date.now, monotonic });
-    return { checks: envelope.checks, stop: envelope.stop, logger, admin: { port: config.admin.port, registry } };
+    const admin = { port: config.admin.port, registry, documents: { "/leases": envelope.status } };
+    return { checks: envelope.checks, stop: envelope.stop, logger, admin };
   },
 });

@@ -357,6 +357,18 @@ describe("a request", () => {
     expect(await envelope.registry.metrics()).toMatch(/sandgate_envelope_addresses 0/);
   });
 
+  it("that was refused holds its connection no longer than a moment, whether its sender closes it or not", async () => {
+    const envelope = await start();
+    const socket = connect({ port: envelope.port, host: "127.0.0.1", allowHalfOpen: true });
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => socket.destroy());
+    socket.write("GET /v0/envelope/access HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    await new Promise((resolve) => socket.resume().once("end", resolve));
+    const asking = setInterval(() => socket.write("x"), 50); // a closed connection answers what is sent with a reset
+    await closed;
+    clearInterval(asking);
+  });
+
   it("EW-17: of a web page counts only from an allowed origin", async () => {
     const envelope = await start({ allowed_origins: ["https://speed.example"] });
     const from = async (origin: string) =>
@@ -426,6 +438,18 @@ it("does not start with one kid twice", async () => {
   await expect(start({ tokens: { issuer: "locate", key_files: [keyFile("ed"), keyFile("ed")] } })).rejects.toThrow(
     "tokens.key_files.1: holds a kid that another key has",
   );
+});
+
+it("says who is in, until when, and why", async () => {
+  const envelope = await start();
+  await ask(envelope, { headers: bearer(await token({ claims: { exp: second() + 60 } })) });
+  const { leases } = envelope.status();
+  expect(leases).toEqual([
+    { id: expect.any(String), address: "127.0.0.1", issuer: "locate", subject: "ndt", endTime: expect.any(String) },
+  ]);
+  const left = Date.parse(leases[0]?.endTime ?? "") - Date.now();
+  expect(left).toBeGreaterThan(55_000);
+  expect(left).toBeLessThanOrEqual(60_000);
 });
 
 it("says first that nothing is guarded when there is no firewall", async () => {

@@ -22,8 +22,23 @@ import type { Issuer } from "./tokens/verify-access-token.ts";
 export interface RunningEnvelope {
   readonly checks: Checks;
   readonly port: number;
+  /** Who is in, until when, and by whose word. */
+  status(): EnvelopeStatus;
   /** Ends every lease; the guard stays shut. */
   stop(): Promise<void>;
+}
+
+/** What `sandgate envelope status` reads. */
+export interface EnvelopeStatus {
+  readonly capacity: number;
+  readonly leases: readonly {
+    readonly id: string;
+    readonly address: string;
+    readonly issuer: string;
+    readonly subject: string;
+    /** RFC 3339. */
+    readonly endTime: string;
+  }[];
 }
 
 type EnvelopeConfig = z.output<typeof envelopeConfig>;
@@ -87,6 +102,13 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
   logger.info({ port, secure: config.tls !== undefined }, "clients may ask");
   return {
     port,
+    status: () => ({
+      capacity: lease.capacity,
+      leases: table.leases.map(({ id, address, issuer, subject, deadlineMs }) => {
+        const endTime = new Date(clock() + deadlineMs - monotonic()).toISOString();
+        return { id, address: address.text, issuer, subject, endTime };
+      }),
+    }),
     checks: {
       firewall: () => firewall.check(),
       keys: () => {

@@ -15,6 +15,7 @@ import { type Refusal, statusOf } from "../domain/refusal.ts";
 import type { EnvelopeMetrics } from "../envelope-metrics.ts";
 import type { Grants } from "../grants.ts";
 import { type AccessJudgement, type AccessRules, judgeRequest } from "./access-request.ts";
+import { closeSoon } from "./close-soon.ts";
 import { holdConnection } from "./hold-connection.ts";
 import { ListenError } from "./listen-error.ts";
 
@@ -113,7 +114,7 @@ export class AccessServer {
       opened.outcome === "moved" || opened.outcome === "refused" ? opened : { outcome: "refused", refusal: "stopping" },
     );
     this.#note(request, reply);
-    socket.end(formatReply(reply, request.method));
+    closeSoon(socket, formatReply(reply, request.method));
   }
 
   async #judge(request: IncomingMessage): Promise<AccessJudgement> {

@@ -1,10 +1,9 @@
 import type { Duplex } from "node:stream";
+import { closeSoon } from "./close-soon.ts";
 import { closeFrame } from "./handshake.ts";
 
 /** Why a grant ended. Closed: it is a label of a metric. */
 export type GrantEnd = "deadline" | "client_closed" | "client_sent" | "revoked";
-
-const CLOSING_MS = 1_000;
 
 /**
  * Waits for the end of a grant's connection: the first of its deadline, the client's close, any byte of the client (E-42), and the signal.
@@ -21,7 +20,7 @@ export function holdConnection(
     clearTimeout(timer);
     options.revoked.removeEventListener("abort", revoke);
     options.onEnd(how);
-    say(socket, how);
+    closeSoon(socket, farewell(how));
   };
   const revoke = () => end("revoked");
   const timer = setTimeout(() => end("deadline"), options.leftMs);
@@ -34,10 +33,8 @@ export function holdConnection(
   if (socket.destroyed) end("client_closed");
 }
 
-function say(socket: Duplex, how: GrantEnd): void {
-  if (socket.destroyed) return;
-  const frame =
-    how === "revoked" ? closeFrame(1001, "revoked") : closeFrame(1000, how === "deadline" ? "the lease has ended" : "");
-  socket.end(frame);
-  setTimeout(() => socket.destroy(), CLOSING_MS).unref();
+function farewell(how: GrantEnd): Buffer {
+  return how === "revoked"
+    ? closeFrame(1001, "revoked")
+    : closeFrame(1000, how === "deadline" ? "the lease has ended" : "");
 }
