@@ -91,9 +91,9 @@ const configuration: IConfiguration = {
     {
       name: "no-database-beside-hostile-bytes",
       comment:
-        "The proxy, the gateway and the supervisor hold no database role, so they have no use for database code.",
+        "The proxy, the gateway, the envelope and the supervisor hold no database role, so they have no use for database code.",
       severity: "error",
-      from: { path: "^services/(egress-proxy|gateway|supervisor)/" },
+      from: { path: "^services/(egress-proxy|gateway|envelope|supervisor)/" },
       to: { path: ["^libs/(postgres|audit)/", "(^|/)node_modules/(@types/)?pg/"] },
     },
     {

@@ -112,6 +112,11 @@ const plants: readonly Plant[] = [
     imports: "@sandgate/audit",
     breaks: ["no-database-beside-hostile-bytes"],
   },
+  {
+    file: "services/envelope/src/database.ts",
+    imports: "@sandgate/postgres",
+    breaks: ["no-database-beside-hostile-bytes"],
+  },
 
   { file: "services/auth/src/handlers/sql.ts", imports: "pg", breaks: ["pg-only-in-stores"] },
   { file: "libs/audit/src/sql.ts", imports: "pg", breaks: ["pg-only-in-stores"] },

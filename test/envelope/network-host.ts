@@ -67,11 +67,14 @@ function socketOf(id: number): Socket {
 
 function isAnswered(socket: Socket, waitMs: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), waitMs);
-    socket.once("data", () => {
+    const give = (answered: boolean) => {
       clearTimeout(timer);
-      resolve(true);
-    });
+      socket.off("data", hear);
+      resolve(answered);
+    };
+    const hear = () => give(true);
+    const timer = setTimeout(() => give(false), waitMs);
+    socket.on("data", hear);
     socket.write("x");
   });
 }

@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 
 /** Another envelope of this name runs. Programs print it and exit with 2. */
-export class InstanceError extends Error {
+class InstanceError extends Error {
   override readonly name = "InstanceError";
   readonly exitCode = 2;
 }

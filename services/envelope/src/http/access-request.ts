@@ -7,7 +7,7 @@ import { type AccessClaims, type TokenRules, verifyAccessToken } from "../tokens
 import { answerHandshake } from "./handshake.ts";
 
 /** The one path. */
-export const accessPath = "/v0/envelope/access";
+const accessPath = "/v0/envelope/access";
 
 /** Which requests count. */
 export interface AccessRules {
