@@ -44,10 +44,11 @@ export class Grants {
     const lease: Lease = { id: newId(), address, issuer, subject, deadlineMs: now + durationMs };
     const place = table.open(lease, now);
     if (place.outcome === "refused") return place;
-    const refusal = await this.#letIn(lease, claims);
-    if (refusal === undefined) return { outcome: "granted", lease };
-    this.close(lease);
-    return { outcome: "refused", refusal };
+    const refusal = await this.#letIn(lease, claims).catch((error: unknown) => {
+      this.close(lease);
+      throw error;
+    });
+    return refusal === undefined ? { outcome: "granted", lease } : { outcome: "refused", refusal };
   }
 
   /** Ends a lease. The address is out, unless it has another one. */
@@ -61,17 +62,23 @@ export class Grants {
     );
   }
 
-  async #letIn({ address }: Lease, { issuer, tokenId, expiresAtMs }: AccessClaims): Promise<Refusal | undefined> {
+  /** Leaves nothing of a lease that it refuses. */
+  async #letIn(lease: Lease, { issuer, tokenId, expiresAtMs }: AccessClaims): Promise<Refusal | undefined> {
     const { table, spent, firewall } = this.#deps;
+    const { address } = lease;
     try {
       const spending = tokenId === undefined ? "first" : await spent.spend({ issuer, tokenId, address, expiresAtMs });
-      if (spending === "replayed") return "token_replayed";
+      if (spending === "replayed") {
+        table.close(lease.id); // the firewall never heard of it
+        return "token_replayed";
+      }
+      table.admit(lease);
       await firewall.set(address, table.deadlineOf(address));
       return undefined;
     } catch (error) {
-      if (error instanceof SpentTokensError) return "store_unavailable";
-      if (error instanceof FirewallError) return "firewall";
-      throw error;
+      if (!(error instanceof SpentTokensError || error instanceof FirewallError)) throw error;
+      this.close(lease);
+      return error instanceof FirewallError ? "firewall" : "store_unavailable";
     }
   }
 }

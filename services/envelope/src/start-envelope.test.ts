@@ -230,6 +230,7 @@ describe("a token", () => {
     ["EW-14: without iat", { claims: { iat: undefined } }, "token_claims"],
     ["EW-14: without jti", { claims: { jti: undefined } }, "token_claims"],
     ["EW-14: with an exp that is no time", { claims: { exp: "tomorrow" } }, "token_claims"],
+    ["EW-14: with an exp beyond every calendar", { claims: { exp: 1e300 } }, "token_claims"],
     ["E-23: with nbf in the future", { claims: { nbf: future } }, "token_not_yet_valid"],
     ["E-24: with iat in the future", { claims: { iat: future, exp: future + 60 } }, "token_not_yet_valid"],
     ["E-25: with an unknown kid", { header: { kid: "nobody" } }, "token_key"],

@@ -5,6 +5,12 @@ function lease(id: string, address: string, over: Partial<Lease> = {}): Lease {
   return { id, address: { family: 4, text: address }, issuer: "locate", subject: "ndt", deadlineMs: 60_000, ...over };
 }
 
+/** A lease that has its place and is in. */
+function enter(leases: LeaseTable, entering: Lease): void {
+  leases.open(entering, 0);
+  leases.admit(entering);
+}
+
 function table(limits: Partial<ConstructorParameters<typeof LeaseTable>[0]> = {}): LeaseTable {
   return new LeaseTable({ capacity: 2, perSubject: 100, perAddress: 3, ...limits });
 }
@@ -31,8 +37,8 @@ describe("the lease table", () => {
 
   it("keeps an address in until the last deadline of its leases, and after each end until the last of the rest", () => {
     const leases = table();
-    leases.open(lease("a", "192.0.2.1", { deadlineMs: 70_000 }), 0);
-    leases.open(lease("b", "192.0.2.1", { deadlineMs: 50_000 }), 0);
+    enter(leases, lease("a", "192.0.2.1", { deadlineMs: 70_000 }));
+    enter(leases, lease("b", "192.0.2.1", { deadlineMs: 50_000 }));
     const { address } = lease("a", "192.0.2.1");
     expect(leases.deadlineOf(address)).toBe(70_000);
     leases.close("a");
@@ -63,6 +69,18 @@ describe("the lease table", () => {
     leases.close("a");
     leases.close("a");
     expect(leases.open(lease("c", "192.0.2.2"), 0)).toEqual({ outcome: "opened" });
-    expect(leases.leases.map(({ id }) => id)).toEqual(["c"]);
+  });
+
+  it("EW-09: lets nobody in by a place that is kept while its token is looked at", () => {
+    const leases = table();
+    const [first, second] = [lease("a", "192.0.2.1"), lease("b", "192.0.2.1")];
+    leases.open(first, 0);
+    leases.open(second, 0);
+    leases.close("a");
+    expect(leases.deadlineOf(first.address)).toBeUndefined();
+    expect(leases.leases).toEqual([]);
+    leases.admit(first); // it is gone
+    leases.admit(second);
+    expect(leases.leases).toEqual([second]);
   });
 });

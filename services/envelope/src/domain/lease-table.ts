@@ -22,6 +22,7 @@ export type LeaseOutcome =
 export class LeaseTable {
   readonly #limits: LeaseLimits;
   readonly #byId = new Map<string, Lease>();
+  readonly #admitted = new Set<Lease>();
   readonly #byAddress = new Map<string, Set<Lease>>();
   readonly #bySubject = new Map<string, Set<Lease>>();
 
@@ -29,7 +30,10 @@ export class LeaseTable {
     this.#limits = limits;
   }
 
-  /** Takes a lease in, or says why not and when it is worth asking again: when a lease that is in the way ends. */
+  /**
+   * Keeps a place for a lease, or says why not and when it is worth asking again: when a lease that is in the way ends. It lets nobody in
+   * before it is admitted.
+   */
   open(lease: Lease, nowMs: number): LeaseOutcome {
     const ofAddress = this.#byAddress.get(lease.address.text);
     const ofSubject = this.#bySubject.get(subjectKey(lease));
@@ -45,26 +49,33 @@ export class LeaseTable {
     return { outcome: "opened" };
   }
 
+  /** Lets a lease in that has its place. */
+  admit(lease: Lease): void {
+    if (this.#byId.get(lease.id) === lease) this.#admitted.add(lease);
+  }
+
   /** Ends a lease; one that is not there is no fault. */
   close(id: string): void {
     const lease = this.#byId.get(id);
     if (lease === undefined) return;
     this.#byId.delete(id);
+    this.#admitted.delete(lease);
     remove(this.#byAddress, lease.address.text, lease);
     remove(this.#bySubject, subjectKey(lease), lease);
   }
 
   /** Until when an address is in; undefined if it is not. */
   deadlineOf(address: ClientAddress): number | undefined {
-    const leases = this.#byAddress.get(address.text);
-    return leases === undefined ? undefined : Math.max(...[...leases].map(({ deadlineMs }) => deadlineMs));
+    const leases = [...(this.#byAddress.get(address.text) ?? [])].filter((lease) => this.#admitted.has(lease));
+    return leases.length === 0 ? undefined : Math.max(...leases.map(({ deadlineMs }) => deadlineMs));
   }
 
+  /** Those that are in. */
   get leases(): readonly Lease[] {
-    return [...this.#byId.values()];
+    return [...this.#admitted];
   }
 
-  /** How many addresses are in. */
+  /** How many addresses have a place. */
   get places(): number {
     return this.#byAddress.size;
   }

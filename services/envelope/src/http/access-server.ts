@@ -61,12 +61,15 @@ export class AccessServer {
         ? createHttpServer(options)
         : createHttpsServer({ ...options, ...deps.tls, minVersion: "TLSv1.2", handshakeTimeout: REQUEST_MS });
     this.#server.maxConnections = deps.maxGrants + MAX_REQUESTING;
-    this.#server.on("upgrade", (request, socket, head) =>
-      background(this.#upgrade(request, socket, head), deps.logger, "a request failed"),
-    );
-    this.#server.on("request", (request, response) =>
-      background(this.#answer(request, response), deps.logger, "a request failed"),
-    );
+    const serve = (socket: Duplex, served: Promise<void>): void => {
+      const ended = served.catch((error: unknown) => {
+        socket.destroy();
+        throw error;
+      });
+      background(ended, deps.logger, "a request failed");
+    };
+    this.#server.on("upgrade", (request, socket, head) => serve(socket, this.#upgrade(request, socket, head)));
+    this.#server.on("request", (request, response) => serve(request.socket, this.#answer(request, response)));
     this.#server.on("clientError", (_, socket) => socket.destroy());
     setMaxListeners(0, this.#revoked.signal); // one for each grant
   }

@@ -115,8 +115,9 @@ function findSubjectFault(
   }
 }
 
+/** Seconds since the epoch, of a year that has four digits. */
 function isTime(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0;
+  return typeof value === "number" && value >= 0 && value < 253_402_300_800;
 }
 
 function refuse(refusal: Refusal): TokenOutcome {

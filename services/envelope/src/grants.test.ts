@@ -1,0 +1,101 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLogger } from "@sandgate/telemetry";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { LeaseTable } from "./domain/lease-table.ts";
+import type { Firewall } from "./firewall/firewall.ts";
+import { FirewallError } from "./firewall/firewall-error.ts";
+import { Grants } from "./grants.ts";
+import { SpentTokens } from "./tokens/spent-tokens.ts";
+
+let directory: string;
+let wallMs: number;
+let monotonicMs: number;
+let spent: SpentTokens;
+const sets: (readonly [address: string, deadlineMs: number | undefined])[] = [];
+let fails: boolean;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "grants-"));
+  wallMs = 1_000_000;
+  monotonicMs = 5_000;
+  fails = false;
+  sets.length = 0;
+  spent = await SpentTokens.open(join(directory, "spent"), () => wallMs);
+});
+afterEach(async () => {
+  await spent.close();
+  rmSync(directory, { recursive: true });
+});
+
+const firewall: Firewall = {
+  set: async (address, deadlineMs) => {
+    sets.push([address.text, deadlineMs]);
+    if (fails) throw new FirewallError("no");
+  },
+  check: () => undefined,
+  stop: async () => undefined,
+};
+
+function createGrants() {
+  const table = new LeaseTable({ capacity: 1, perSubject: 10, perAddress: 10 });
+  const grants = new Grants({
+    table,
+    spent,
+    firewall,
+    bound: { maxMs: 600_000 },
+    clock: () => wallMs,
+    monotonic: () => monotonicMs,
+    newId: () => crypto.randomUUID(),
+    logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
+  });
+  return { table, grants };
+}
+
+const address = (text: string) => ({ family: 4 as const, text });
+const claims = (tokenId: string) => ({ issuer: "locate", subject: "ndt", expiresAtMs: 1_060_000, tokenId });
+
+it("ends a lease as long after its start as the token said then, however the clock is set meanwhile", async () => {
+  const { grants } = createGrants();
+  await grants.open(address("192.0.2.1"), claims("a"));
+  wallMs -= 3_600_000;
+  monotonicMs += 30_000;
+  await grants.open(address("192.0.2.1"), { ...claims("b"), expiresAtMs: wallMs + 1_000 });
+  expect(sets.map(([, deadlineMs]) => deadlineMs)).toEqual([65_000, 65_000]);
+});
+
+it("EW-09: tells the firewall nothing of a replayed token, and gives its place back", async () => {
+  const { grants, table } = createGrants();
+  const first = await grants.open(address("192.0.2.1"), claims("a"));
+  if (first.outcome === "granted") grants.close(first.lease);
+  sets.length = 0;
+  expect(await grants.open(address("192.0.2.2"), claims("a"))).toEqual({
+    outcome: "refused",
+    refusal: "token_replayed",
+  });
+  expect(sets).toEqual([]);
+  expect(table.places).toBe(0);
+});
+
+it("EW-08: gives the place back, and shuts the address out, when the firewall fails; the token lets it in again", async () => {
+  const { grants, table } = createGrants();
+  fails = true;
+  expect(await grants.open(address("192.0.2.1"), claims("a"))).toEqual({ outcome: "refused", refusal: "firewall" });
+  expect(sets).toEqual([
+    ["192.0.2.1", 65_000],
+    ["192.0.2.1", undefined],
+  ]);
+  expect(table.places).toBe(0);
+  fails = false;
+  expect(await grants.open(address("192.0.2.1"), claims("a"))).toMatchObject({ outcome: "granted" });
+});
+
+it("E-45: spends no token while there is no place", async () => {
+  const { grants } = createGrants();
+  await grants.open(address("192.0.2.1"), claims("a"));
+  expect(await grants.open(address("192.0.2.2"), claims("b"))).toMatchObject({
+    refusal: "capacity",
+    retryAfterMs: 60_000,
+  });
+  expect(await spent.spend({ ...claims("b"), address: address("192.0.2.3") })).toBe("first");
+});
