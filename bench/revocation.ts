@@ -8,12 +8,7 @@ import { SandboxService } from "@sandgate/api/sandbox";
 import { startEmbeddedPostgres } from "@sandgate/postgres";
 import { type Client, createClient } from "@sandgate/rpc";
 import { requestThroughProxy } from "../scripts/demo/proxy-request.ts";
-import {
-  answerOf,
-  type Consumer,
-  consumers,
-  type ReplicaSandbox,
-} from "../test/faults/replicas/replica-sandbox.ts";
+import { answerOf, type Consumer, consumers, type ReplicaSandbox } from "../test/faults/replicas/replica-sandbox.ts";
 import { type ReplicaSuite, startReplicaSuite } from "../test/faults/replicas/replica-suite.ts";
 import type { Benchmark } from "./benchmark.ts";
 import { enterLiveSandboxes, type LiveSandboxes } from "./revocation/live-sandboxes.ts";
