@@ -128,7 +128,7 @@ describe.each([
           name: "chat",
           baseUrl: "https://models.example.com/v1",
           models: ["small-*"],
-          credential: { name: "models-key", text: "sandgate-credential-models-key" },
+          credential: { name: "models-key", text: expect.stringMatching(/^sandgate-placeholder-[a-z2-7]{32}$/) },
         },
       ]);
       const { stdout } = await suite.sandgate(["policy", "models", "prover"]);
