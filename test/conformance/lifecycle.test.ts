@@ -67,6 +67,15 @@ describe("policies", () => {
     await expectVerdict(bench, sandbox, get(sandbox, "new.example.test"), "ALLOW");
   });
 
+  it("a denial names the revision that denied", async () => {
+    const sandbox = await bench.addSandbox(newId());
+    const revision = bench.control.setPolicy(sandbox.id, policyOf("other.example.test"));
+    await bench.control.enforced(sandbox.id, revision);
+    await expectVerdict(bench, sandbox, get(sandbox), "D(host_not_allowed) noDNS");
+    const denied = await bench.control.decision((one) => one.sandboxId === sandbox.id);
+    expect(denied).toMatchObject({ verdict: Verdict.DENIED, policyRevision: revision });
+  });
+
   it("R10: a revision that cannot be compiled is reported, and the good one stays", async () => {
     const sandbox = await bench.addSandbox(newId());
     const rule = { name: "bad", action: 1, hosts: ["*"], ports: [], allowedIps: [] };

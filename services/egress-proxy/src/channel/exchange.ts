@@ -95,10 +95,15 @@ export class Exchange {
   }
 
   /** Reports why it was not served, or not any further. */
-  refuse({ kind, status, reason, rule }: Pick<Refusal, "kind" | "status" | "reason" | "rule">): void {
+  refuse({ kind, status, reason, rule, policyRevision }: Omit<Refusal, keyof Error>): void {
     if (this.#ended) return;
     const failed = kind === "fault" && status >= 500 && this.#destination !== undefined;
-    this.#end({ verdict: failed ? Verdict.FAILED : Verdict.DENIED, reason, ...(rule === "" ? {} : { rule }) });
+    this.#end({
+      verdict: failed ? Verdict.FAILED : Verdict.DENIED,
+      reason,
+      ...(rule === "" ? {} : { rule }),
+      ...(policyRevision === 0n ? {} : { policyRevision }),
+    });
   }
 
   /** Cuts it: everything that waits on its signal ends, and the report says why. */

@@ -67,10 +67,10 @@ export class Dialer {
       return address !== undefined && vetAddress(rule.allowedRanges, address) ? [formatAddress(address)] : [];
     });
     if (vetted.length === 0)
-      throw Refusal.denied("ip_not_allowed", "the host has no address that a sandbox may reach", rule.name);
+      throw Refusal.denied("ip_not_allowed", "the host has no address that a sandbox may reach", { rule: rule.name });
     const foreign = vetted.filter((address) => !this.#isOwnEndpoint(address, port));
     if (foreign.length === 0)
-      throw Refusal.denied("loop_detected", "the host is this proxy's own control plane", rule.name);
+      throw Refusal.denied("loop_detected", "the host is this proxy's own control plane", { rule: rule.name });
     if (signal.aborted) throw new ConnectionLost("given up");
     return { ...(await this.#dialFirst(foreign, port, signal)), vetted: true };
   }

@@ -105,9 +105,10 @@ export class Gatekeeper {
     if (policy === undefined || !this.#isPolicyCurrent())
       throw Refusal.fault(503, "policy_unavailable", "the sandbox's policy is not known at the moment");
     const verdict = decide(policy.compiled, destination, this.#clock());
-    if (verdict.verdict === "deny") throw Refusal.denied(verdict.reason, denials[verdict.reason], verdict.rule);
+    const by = { rule: verdict.rule, policyRevision: policy.revision };
+    if (verdict.verdict === "deny") throw Refusal.denied(verdict.reason, denials[verdict.reason], by);
     if (!claimLeaves(claims.allowedHosts, destination.host))
-      throw Refusal.denied("host_not_allowed", "the token does not allow this host", verdict.rule);
+      throw Refusal.denied("host_not_allowed", "the token does not allow this host", by);
     return {
       name: verdict.rule,
       revision: policy.revision,

@@ -39,6 +39,9 @@ export type ProxyFault =
   | Outage
   | "client_closed";
 
+/** Where it was no rule of a policy that decided. */
+const nobody = { rule: "", policyRevision: 0n };
+
 /** A request that is answered by the proxy itself, and not forwarded. The connection is closed after the answer. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
@@ -48,30 +51,33 @@ export class Refusal extends Error {
   readonly kind: "deny" | "fault";
   /** The rule that decided; empty where none did. */
   readonly rule: string;
+  /** The revision of the policy that decided; 0 where none did. */
+  readonly policyRevision: bigint;
 
   private constructor(
     kind: "deny" | "fault",
     status: number,
     reason: DenyReason | ProxyFault,
     message: string,
-    rule: string,
+    by: { readonly rule: string; readonly policyRevision: bigint },
     options?: ErrorOptions,
   ) {
     super(message, options);
     this.kind = kind;
     this.status = status;
     this.reason = reason;
-    this.rule = rule;
+    this.rule = by.rule;
+    this.policyRevision = by.policyRevision;
   }
 
   /** 400: the bytes are no request that this proxy serves. */
   static malformed(message: string): Refusal {
-    return new Refusal("fault", 400, "request_malformed", message, "");
+    return new Refusal("fault", 400, "request_malformed", message, nobody);
   }
 
   /** 403: the policy, or the channel's identity, does not allow it. */
-  static denied(reason: DenyReason, message: string, rule = ""): Refusal {
-    return new Refusal("deny", 403, reason, message, rule);
+  static denied(reason: DenyReason, message: string, by: Partial<typeof nobody> = {}): Refusal {
+    return new Refusal("deny", 403, reason, message, { ...nobody, ...by });
   }
 
   /** 407: no credential, or one that is not accepted. */
@@ -79,16 +85,16 @@ export class Refusal extends Error {
     reason: "token_missing" | "token_invalid" | "token_expired" | "token_revoked",
     message: string,
   ): Refusal {
-    return new Refusal("deny", 407, reason, message, "");
+    return new Refusal("deny", 407, reason, message, nobody);
   }
 
   /** 429: the sandbox has reached one of its limits. */
   static overQuota(message: string): Refusal {
-    return new Refusal("deny", 429, "quota_exceeded", message, "");
+    return new Refusal("deny", 429, "quota_exceeded", message, nobody);
   }
 
   /** Any other fault, with its status. */
   static fault(status: number, fault: ProxyFault, message: string, options?: ErrorOptions): Refusal {
-    return new Refusal("fault", status, fault, message, "", options);
+    return new Refusal("fault", status, fault, message, nobody, options);
   }
 }
