@@ -306,9 +306,9 @@ describe("G-04: a provider that changes its keys", () => {
   });
 
   it("and is away vouches for nothing after an hour, for what was verified before neither", async () => {
-    const provider = start();
     const token = await double.token({ exp: seconds() + 7200 });
     double.answer = (_path, response) => response.writeHead(503).end() !== undefined;
+    const provider = start();
     expect(await outcomeOf(provider, token)).toBe("unavailable");
     double.answer = () => false;
     now += 10_000;
