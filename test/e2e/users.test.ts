@@ -119,6 +119,18 @@ describe("users of the command line", { timeout: 120_000 }, () => {
     expect(await program.sandgate(["ls"])).toMatchObject({ exitCode: 4 });
   });
 
+  it("who run the suite, too, use its certificate for what it alone opens, and their login for everything else", async () => {
+    const home = mkdtempSync("/tmp/sgu-");
+    homes.push(home);
+    const here = (words: readonly string[], ...lines: readonly string[]) =>
+      suite.sandgate(words, lines.map((line) => `${line}\n`).join(""), { HOME: home, XDG_CONFIG_HOME: home });
+    const token = (await suite.sandgate(["user", "invite", "root@example.test", "--role", "viewer"])).stdout.trim();
+    expect(await here(["user", "accept-invitation"], token, password)).toMatchObject({ exitCode: 0 });
+    expect(JSON.parse((await here(["whoami", "--json"])).stdout)).toMatchObject({ authenticator: "user-session" });
+    expect(await here(["keys", "ls"])).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await here(["create", "x"])).toMatchObject({ exitCode: 4 });
+  });
+
   it("are asked for a password at a terminal, which does not show it", async () => {
     const line = "sandgate login nobody@example.test";
     const { stdout, exitCode } = await suite.inTerminal(line, { after: "Password: ", text: `${password}\r` });

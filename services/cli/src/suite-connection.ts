@@ -7,6 +7,7 @@ import { CommandFailure } from "./command-failure.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { AccessTokens } from "./login/access-tokens.ts";
 import { authorizedChannel } from "./login/authorized-channel.ts";
+import { certificateChannel } from "./login/certificate-channel.ts";
 import { LoginFile, suiteKeyOf } from "./login/login-file.ts";
 import type { LoginServer } from "./login/stored-login.ts";
 
@@ -57,11 +58,13 @@ export class SuiteConnection {
   }
 
   #chooseWay(): (name: ServiceName) => Channel {
+    const { operator } = this.file;
     if (this.logins.find() !== undefined) {
       const tokens = this.#tokens();
-      return (name) => authorizedChannel(this.#edge(name), tokens);
+      const byLogin = (name: ServiceName) => authorizedChannel(this.#edge(name), tokens);
+      if (operator === undefined) return byLogin;
+      return (name) => certificateChannel(byLogin(name), () => this.#operatorChannel(name, operator));
     }
-    const { operator } = this.file;
     if (operator === undefined)
       throw new CommandFailure({
         message: "nobody is logged in",
@@ -69,12 +72,15 @@ export class SuiteConnection {
         reason: "CREDENTIAL_MISSING",
         exitCode: exitCodes.denied,
       });
-    const tls = {
+    return (name) => this.#operatorChannel(name, operator);
+  }
+
+  #operatorChannel(name: ServiceName, operator: NonNullable<ClientFile["operator"]>): Channel {
+    return this.#channel(name, this.file.addresses[name], {
       ca: this.#ca,
       cert: readCredential(operator.certificateFile),
       key: readCredential(operator.keyFile),
-    };
-    return (name) => this.#channel(name, this.file.addresses[name], tls);
+    });
   }
 
   #tokens(): AccessTokens {
