@@ -1,10 +1,11 @@
-import { readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AuthService } from "@sandgate/api/auth";
 import { Role } from "@sandgate/api/options";
 import { SandboxService } from "@sandgate/api/sandbox";
+import { createCertificateAuthority } from "@sandgate/pki/authority";
 import { CertificateStore, type Channel, createClient, createGrpcChannel, ServiceError } from "@sandgate/rpc";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { SuiteDirectory } from "./suite-directory.fixture.ts";
 
 let suite: SuiteDirectory;
@@ -131,6 +132,24 @@ describe("a suite that goes on running", () => {
     expect(await echo()).toBe("here");
     expect(await suite.json("create", "young")).toMatchObject([{ phase: "PHASE_READY" }]);
   }, 60_000);
+
+  it("ADR 0007 gives living sandboxes what was published while no service ran", async () => {
+    const before = readFileSync(pki("service-ca.pem"), "utf8");
+    const next = await createCertificateAuthority({ commonName: "the next", notAfter: Date.now() + 3_600_000 });
+    const published = before + next.certificatePem; // behind the one that issues
+    expect((await suite.sandgate(["down", "--keep"])).exitCode).toBe(0);
+    writeFileSync(pki("service-ca.pem"), published);
+    const [up = {}] = await suite.json("up");
+    const { runtime } = up["directories"] as { runtime: string }; // as `up` prints it
+    const copies = (): readonly string[] =>
+      readdirSync(runtime, { recursive: true, encoding: "utf8" })
+        .filter((path) => path.endsWith("/service-ca.pem"))
+        .map((path) => readFileSync(join(runtime, path), "utf8"));
+    await vi.waitFor(() => expect(new Set(copies())).toEqual(new Set([published])), { timeout: 10_000, interval: 20 });
+    await vi.waitFor(async () => expect(await echo()).toBe("here"), { timeout: 10_000, interval: 100 });
+    writeFileSync(pki("service-ca.pem"), before);
+    await restart();
+  });
 
   it("gets certificates that are missing or run out from `sandgate up`, though it runs", async () => {
     rmSync(pki("policy.pem"));

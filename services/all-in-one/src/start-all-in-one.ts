@@ -122,13 +122,14 @@ export async function startAllInOne(
     onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
   });
   listening.resolve(listeners);
-  listeners.certificates.onChange(() =>
-    background(sandbox.shareAuthorities(), logger, "the authorities could not be given to the sandboxes"),
-  );
+  const shareAuthorities = (): void =>
+    background(sandbox.shareAuthorities(), logger, "the authorities could not be given to the sandboxes");
+  listeners.certificates.onChange(shareAuthorities);
 
   await auth.module.start();
   await policy.module.start();
   await sandbox.module.start();
+  shareAuthorities(); // they may have changed while nothing ran here
   const bound = await listeners.start();
   const web =
     config.web &&

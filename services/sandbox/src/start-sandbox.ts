@@ -101,10 +101,11 @@ export async function startSandbox(
     onFault: (fault, what) => logger.error({ err: fault, ...what }, "a call failed"),
   });
   listening.resolve(listeners);
-  listeners.certificates.onChange(() =>
-    background(sandbox.shareAuthorities(), logger, "the authorities could not be given to the sandboxes"),
-  );
+  const shareAuthorities = (): void =>
+    background(sandbox.shareAuthorities(), logger, "the authorities could not be given to the sandboxes");
+  listeners.certificates.onChange(shareAuthorities);
   await sandbox.module.start();
+  shareAuthorities(); // they may have changed while nothing ran here
   const addresses = await listeners.start();
   return {
     checks: { ...sandbox.module.checks, trust: () => view.check(), ...oidc.providers.checks },

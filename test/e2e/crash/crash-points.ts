@@ -13,7 +13,12 @@ export const sandboxCrashPoints: CrashPointOptions = {
 };
 
 /** Where it can die around its driver: every call that does something. */
-export const driverCrashPoints: CrashPointOptions = { harmless: ["takeSpare", "keepSpare"] };
+export const driverCrashPoints: CrashPointOptions = {
+  harmless: [
+    ...["takeSpare", "keepSpare"],
+    "shareAuthorities", // as an authority's file changes; every start of the service does it again
+  ],
+};
 
 /** Where Auth can die around its store: every commit. */
 export const authCrashPoints: CrashPointOptions = {
@@ -28,7 +33,7 @@ export const authCrashPoints: CrashPointOptions = {
 export const keyCrashPoints: CrashPointOptions = {
   harmless: [
     "list",
-    ...["rotate", "retire"], // of the calendar, or an operator; a statement's transaction, of which no sandbox takes notice
+    ...["rotate", "retire", "reseal"], // of the calendar, or an operator; one transaction, of which no sandbox takes notice
   ],
 };
 
@@ -51,7 +56,7 @@ export const policyCrashPoints: CrashPointOptions = {
 
 /** Where the egress proxy can die around its calls: with a change received, and applied; with a report due, and made. */
 export const proxyCrashPoints: CrashPointOptions = {
-  harmless: [],
+  harmless: ["releaseProviderSecret"], // for a workload's request, which ends with the proxy; nothing else rests on the answer
   message: (_, message) => {
     const { change, upserted, removedSandboxIds } = message as {
       change?: { case?: string }; // WatchTrustResponse
@@ -71,7 +76,8 @@ export const channelCrashPoints: CrashPointOptions = { harmless: ["isReachable",
 /** Where a supervisor can die: around every call, and every message that says or asks for something new. */
 export const supervisorCrashPoints: CrashPointOptions = {
   harmless: [
-    ...["getSandboxConfig", "getPrincipal", "getInferenceBundle"],
+    ...["getSandboxConfig", "getPrincipal", "getInferenceBundle", "getSandboxProviderEnvironment", "getDraftPolicy"],
+    ...["updateConfig", "submitPolicyAnalysis"], // somebody asks through its debugging socket, when he likes
     ...["permitTokenExchange", "exchangeToken"], // a workload asks for them, when it likes; nothing of the sandbox rests on the answer
   ],
   message: (_, message) => {
