@@ -68,7 +68,7 @@ export async function playStory(stage: Stage, telling: Telling): Promise<void> {
     );
     telling.fact("sandboxes", [alpha, beta]);
     await put(stage, alpha, "request.mjs", requestProgram);
-    await put(stage, alpha, "authority.pem", stage.origins.authority);
+    await put(stage, alpha, "authority.pem", await stage.origins.authority());
   });
 
   await telling.step("What alpha's policy allows passes", async () => {

@@ -30,12 +30,14 @@ const cutMs = 1_000;
 
 let suite: SuiteDirectory;
 let origins: OriginServers;
+let authority: string;
 let upOptions: readonly string[];
 const ids: Record<string, string> = {};
 
 beforeAll(async () => {
   suite = new SuiteDirectory();
   origins = await startOriginServers(["api.example", "vault.example"]);
+  authority = await origins.authority();
   upOptions = origins.names.flatMap((name) => [
     ...["--development-origin", `${name}:80=127.0.0.1:${origins.httpPort}`],
     ...["--development-origin", `${name}:443=127.0.0.1:${origins.httpsPort}`],
@@ -110,7 +112,7 @@ function present(sandbox: string, token: string, host = "api.example"): Promise<
 }
 
 async function tunnelFrom(sandbox: string, token: string, host: string) {
-  return openTunnel({ egressSocket: egressSocket(sandbox), token, host, authority: origins.authority });
+  return openTunnel({ egressSocket: egressSocket(sandbox), token, host, authority });
 }
 
 async function deniedHosts(sandbox: string): Promise<readonly unknown[]> {

@@ -19,6 +19,7 @@ const graceMs = 10_000;
 
 let database: ThrowAwayDatabase;
 let origins: OriginServers;
+let authority: string;
 let suite: ReplicaSuite;
 let admin: {
   readonly auth: readonly [Client<typeof AuthService>, Client<typeof AuthService>];
@@ -29,6 +30,7 @@ let admin: {
 beforeAll(async () => {
   database = await createThrowAwayDatabase({ services: ["auth", "sandbox", "policy"] });
   origins = await startOriginServers(["api.example"]);
+  authority = await origins.authority();
   suite = await startReplicaSuite({
     database: database.connection,
     origins: [{ host: "api.example", port: 443, address: "127.0.0.1", target_port: origins.httpsPort }],
@@ -120,7 +122,7 @@ describe("two replicas of everything", { timeout: 60_000 }, () => {
       const streams = [await openControlStream(doomed, 0), await openControlStream(doomed, 1)];
       const tunnels = await Promise.all(
         doomed.egressSockets.map((egressSocket) =>
-          openTunnel({ egressSocket, token: doomed.egressToken, host: "api.example", authority: origins.authority }),
+          openTunnel({ egressSocket, token: doomed.egressToken, host: "api.example", authority }),
         ),
       );
       await admin.auth[at].revokeSandbox({ sandbox: doomed.id, reason: "a test" });
@@ -198,7 +200,7 @@ describe("two replicas of everything", { timeout: 60_000 }, () => {
       egressSocket: sandbox.egressSockets[1],
       token: sandbox.egressToken,
       host: "api.example",
-      authority: origins.authority,
+      authority,
     });
     await Promise.all(suite.replicas.auth.map((one) => one.kill()));
     const [killedAt, killedAtMs] = [performance.now(), Date.now()];
