@@ -44,6 +44,7 @@ const owners: Readonly<Record<string, Life["name"]>> = {
   "proxy.watchTrust": "from the start of the programs to their end",
   "proxy.watchPolicies": "from the start of the programs to their end",
   // tried as well, as it happens, by a supervisor that is revoked
+  "auth.rejoin": "away for longer than its session",
   "supervisor.refreshSandboxToken": "renewing its session",
   "supervisor.rejoinSandbox": "away for longer than its session",
 };
