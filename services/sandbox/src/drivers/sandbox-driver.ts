@@ -47,7 +47,7 @@ export interface DriverSandbox {
   readonly sandboxId: string;
   /** Of the newest start; undefined where only directories exist. */
   readonly incarnation?: bigint;
-  /** Whether the supervisor's sandbox is running now. */
+  /** Whether the supervisor's sandbox is running now. One that only waits, with no incarnation started, is not. */
   readonly running: boolean;
 }
 

@@ -32,9 +32,14 @@ export class EnforcementView {
     return this.#enforced.get(sandboxId);
   }
 
-  /** Forgets all sandboxes but these. */
-  retain(sandboxIds: ReadonlySet<string>): void {
-    for (const sandboxId of this.#enforced.keys()) if (!sandboxIds.has(sandboxId)) this.#enforced.delete(sandboxId);
+  /** The sandboxes that anything was heard of. */
+  list(): readonly string[] {
+    return [...this.#enforced.keys()];
+  }
+
+  /** Forgets a sandbox. */
+  forget(sandboxId: string): void {
+    this.#enforced.delete(sandboxId);
   }
 
   /**

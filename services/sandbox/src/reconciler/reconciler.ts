@@ -129,12 +129,13 @@ export class Reconciler {
   async sweep(): Promise<void> {
     const { ledger, machine, enforcement, clock } = this.#deps;
     const nowMs = clock();
-    // the machine first: what it has then and no row lives for later is an orphan
+    // the machine first: what it has then and no row lives for later is an orphan; the same of what is enforced
     const found = await machine.refresh();
+    const enforced = enforcement.list();
     await this.#expire(nowMs);
     const rows = await ledger.listLiving();
     const living = new Set(rows.map(({ id }) => id));
-    enforcement.retain(living);
+    for (const sandboxId of enforced) if (!living.has(sandboxId)) enforcement.forget(sandboxId);
     await this.#touchSupervisors(nowMs);
     for (const { sandboxId } of found) if (!living.has(sandboxId)) this.#run(this.#destroyOrphan(sandboxId));
     for (const row of rows)

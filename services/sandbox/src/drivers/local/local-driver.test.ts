@@ -64,6 +64,11 @@ for (const account of driverAccounts) {
       expect(await subject.driver.list()).toContainEqual({ sandboxId: id, running: true, incarnation: 1n });
     });
 
+    it("does not count as running before it is started, or nobody would start it", async () => {
+      expect((await supervisors()).length).toBe(1);
+      expect(await subject.driver.list()).toContainEqual({ sandboxId: id, running: false, incarnation: 1n });
+    });
+
     it("ends with a driver that is killed; the next one starts the sandbox all the same", async () => {
       const before = await supervisors();
       await subject.crash();

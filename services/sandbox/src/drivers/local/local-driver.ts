@@ -174,8 +174,9 @@ export class LocalDriver implements SandboxDriver {
     return Promise.all(
       [...ids].map(async (sandboxId): Promise<DriverSandbox> => {
         const inits = processes.filter((each) => each.sandboxId === sandboxId && each.role === "init");
-        const incarnation = inits[0]?.incarnation ?? (await this.#readIncarnation(sandboxId));
-        const running = inits.length > 0;
+        const recorded = await this.#readIncarnation(sandboxId);
+        const incarnation = inits[0]?.incarnation ?? recorded;
+        const running = inits.length > 0 && recorded !== undefined; // a supervisor that waits has not been started
         return incarnation === undefined ? { sandboxId, running } : { sandboxId, running, incarnation };
       }),
     );
