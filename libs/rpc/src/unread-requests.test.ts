@@ -6,7 +6,8 @@ afterEach(() => void vi.useRealTimers());
 
 function begin(requests: UnreadRequests) {
   const cut = vi.fn();
-  return { cut, ...requests.begin(cut) };
+  const request = requests.begin(cut);
+  return { cut, count: (bytes: number) => request.count(bytes), read: () => request.read() };
 }
 
 it("cuts a request that is not read in time, once", () => {
@@ -46,4 +47,18 @@ it("cuts one that is too much by itself", () => {
   const huge = begin(requests);
   huge.count(101);
   expect(huge.cut).toHaveBeenCalledTimes(1);
+});
+
+it("forgets what was sent of those that are read, cut or not, so that the budget is whole again", () => {
+  const requests = new UnreadRequests({ timeoutMs: 1_000, budgetBytes: 100 });
+  for (let round = 0; round < 10; round += 1) {
+    const [first, second, third] = [begin(requests), begin(requests), begin(requests)];
+    for (const each of [first, second, third]) each.count(33);
+    second.read();
+    third.read();
+    first.count(60);
+    expect(first.cut).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1_100);
+    expect([first, second, third].map(({ cut }) => cut.mock.calls.length)).toEqual([1, 0, 0]);
+  }
 });

@@ -13,8 +13,8 @@ export interface UnreadRequest {
 export class UnreadRequests {
   readonly #timeoutMs: number;
   readonly #budgetBytes: number;
-  /** In the order in which they began. */
-  readonly #unread = new Set<{ readonly beganMs: number; bytes: number; readonly cut: () => void }>();
+  /** A ring in the order in which they began: a set would be made anew every few calls. */
+  readonly #ring = new Place();
   #totalBytes = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -25,42 +25,77 @@ export class UnreadRequests {
 
   /** Begins with a request. `cut` is called at most once, when it takes too long or too much. */
   begin(cut: () => void): UnreadRequest {
-    const leave = (): boolean => {
-      if (!this.#unread.delete(entry)) return false;
-      this.#totalBytes -= entry.bytes;
-      return true;
-    };
-    const entry = {
-      beganMs: performance.now(),
-      bytes: 0,
-      cut: () => {
-        if (leave()) cut();
-      },
-    };
-    this.#unread.add(entry);
     // one timer for all: most requests are read in the same moment
     this.#sweeper ??= setInterval(() => this.#sweep(), this.#timeoutMs / 10).unref();
-    return {
-      count: (bytes) => {
-        if (!this.#unread.has(entry)) return;
-        entry.bytes += bytes;
-        this.#totalBytes += bytes;
-        for (const oldest of this.#unread) {
-          if (this.#totalBytes <= this.#budgetBytes) return;
-          oldest.cut();
-        }
-      },
-      read: () => void leave(),
-    };
+    const entry = new Entry(this.#noteBytes, cut);
+    entry.joinBefore(this.#ring);
+    return entry;
   }
+
+  readonly #noteBytes = (bytes: number): void => {
+    this.#totalBytes += bytes;
+    while (this.#totalBytes > this.#budgetBytes && this.#ring.next instanceof Entry) this.#ring.next.cut();
+  };
 
   #sweep(): void {
     const overdueMs = performance.now() - this.#timeoutMs;
-    for (const oldest of this.#unread) {
+    for (let oldest = this.#ring.next; oldest instanceof Entry; oldest = this.#ring.next) {
       if (oldest.beganMs > overdueMs) return;
       oldest.cut();
     }
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
+  }
+}
+
+/** A place in a ring; alone, it is its own neighbour. */
+class Place {
+  next: Place = this;
+  #previous: Place = this;
+
+  joinBefore(place: Place): void {
+    this.next = place;
+    this.#previous = place.#previous;
+    this.#previous.next = this;
+    place.#previous = this;
+  }
+
+  /** Answers whether it was in a ring with others. */
+  leave(): boolean {
+    if (this.next === this) return false;
+    this.#previous.next = this.next;
+    this.next.#previous = this.#previous;
+    this.next = this;
+    this.#previous = this;
+    return true;
+  }
+}
+
+class Entry extends Place implements UnreadRequest {
+  readonly beganMs = performance.now();
+  readonly #noteBytes: (bytes: number) => void;
+  readonly #cut: () => void;
+  #bytes = 0;
+
+  constructor(noteBytes: (bytes: number) => void, cut: () => void) {
+    super();
+    this.#noteBytes = noteBytes;
+    this.#cut = cut;
+  }
+
+  count(bytes: number): void {
+    if (this.next === this) return;
+    this.#bytes += bytes;
+    this.#noteBytes(bytes);
+  }
+
+  read(): void {
+    if (this.leave() && this.#bytes > 0) this.#noteBytes(-this.#bytes);
+  }
+
+  cut(): void {
+    if (this.next === this) return;
+    this.read();
+    this.#cut();
   }
 }

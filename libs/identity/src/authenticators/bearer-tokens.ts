@@ -40,7 +40,7 @@ export class BearerTokens<K extends TokenKind> {
   read(call: Call, keyThumbprint?: string): Verified<K> | undefined | Promise<Verified<K> | undefined> {
     const token = bearerToken(call);
     if (token === undefined) return undefined;
-    const known = this.#verifier.recall(token, keyThumbprint);
+    const known = this.#verifier.recall(token, keyThumbprint, undefined, call.connection);
     return known === undefined ? this.#verify(token, keyThumbprint, call.connection) : this.#accept(known);
   }
 

@@ -12,6 +12,13 @@ const MAX_CACHE_MS = 60_000;
 /** What stands before the claims of an entry: when it was verified, and which key signed it. */
 const NOTES = 2;
 
+/** A good token as it was verified. */
+interface Latest<C> {
+  readonly token: string;
+  readonly verifiedAtMs: unknown;
+  readonly verified: { readonly outcome: "verified"; readonly claims: C; readonly keyId: string };
+}
+
 /**
  * Verifies tokens of one kind and remembers the good ones for at most 60 seconds, by hash. Expiry, and that the token is bound to
  * the certificate that it came with, are checked at every call; revocation is the caller's matter.
@@ -27,6 +34,8 @@ export class TokenVerifier<K extends TokenKind> {
   /** By all 256 bits of the token's hash, in the order in which they were verified; packed, because there may be very many. */
   #entries = new Map<string, string>();
   #keyIds: string[] = [];
+  /** The last good token of each origin, which seldom brings another: it needs neither hash nor unpacking. */
+  #latest = new WeakMap<object, Latest<ClaimsByKind[K]>>();
 
   constructor(options: {
     readonly kind: K;
@@ -62,34 +71,50 @@ export class TokenVerifier<K extends TokenKind> {
     );
   }
 
-  /** What `verify` would answer at once; undefined for a token that has to be verified. */
+  /**
+   * What `verify` would answer at once; undefined for a token that has to be verified. `origin` is what mostly brings the same token
+   * again: its connection.
+   */
   recall(
     token: string,
     keyThumbprint: string | undefined,
     certificateSha256?: string,
+    origin?: object,
   ): TokenVerification<ClaimsByKind[K]> | undefined {
     if (this.#entries.size === 0 || token.length > MAX_TOKEN_LENGTH) return undefined;
-    const entry = this.#entries.get(hashOf(token));
-    if (entry === undefined) return undefined;
-    const values = this.#packer.unpack(entry);
+    const latest = origin === undefined ? undefined : this.#latest.get(origin);
+    const known = latest?.token === token ? latest : this.#unpack(token);
+    if (known === undefined) return undefined;
+    const { verifiedAtMs, verified } = known;
     const now = this.#clock();
-    if (!isFresh(values[0], now)) return undefined;
-    const claims = this.#packer.claimsOf(values, NOTES);
-    const keyId = this.#keyIds[Number(values[1])];
-    if (hasExpired(claims.expiresAtMs, now)) return { outcome: "rejected", fault: "expired", detail: "expired" };
-    if (keyId === undefined || !isBoundTo(claims, { keyThumbprint, certificateSha256 })) return undefined;
-    return { outcome: "verified", claims, keyId };
+    if (!isFresh(verifiedAtMs, now)) return undefined;
+    if (hasExpired(verified.claims.expiresAtMs, now))
+      return { outcome: "rejected", fault: "expired", detail: "expired" };
+    if (!isBoundTo(verified.claims, { keyThumbprint, certificateSha256 })) return undefined;
+    if (origin !== undefined && known !== latest) this.#latest.set(origin, known);
+    return verified;
   }
 
   /** Forgets every verified token: call it when a key or a certificate stops being trusted. */
   bumpEpoch(): void {
     this.#entries = new Map();
     this.#keyIds = [];
+    this.#latest = new WeakMap();
   }
 
   /** How many tokens are remembered. */
   get size(): number {
     return this.#entries.size;
+  }
+
+  #unpack(token: string): Latest<ClaimsByKind[K]> | undefined {
+    const entry = this.#entries.get(hashOf(token));
+    if (entry === undefined) return undefined;
+    const values = this.#packer.unpack(entry);
+    const keyId = this.#keyIds[Number(values[1])];
+    if (keyId === undefined) return undefined;
+    const claims = this.#packer.claimsOf(values, NOTES);
+    return { token, verifiedAtMs: values[0], verified: { outcome: "verified", claims, keyId } };
   }
 
   async #verifyAndRemember(

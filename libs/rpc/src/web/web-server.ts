@@ -124,7 +124,10 @@ export function createWebServer(options: WebServerOptions): WebServer {
     incoming.header.delete("content-length"); // a promise of bytes is no reason to set memory aside
     dropLongTimeouts(incoming.header);
     return inOurWords(
-      await handler({ ...incoming, body: counted(incoming.body as AsyncIterable<Uint8Array>, reading.count) }),
+      await handler({
+        ...incoming,
+        body: counted(incoming.body as AsyncIterable<Uint8Array>, (bytes) => reading.count(bytes)),
+      }),
     );
   };
 
