@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { RejoinSandboxRequestSchema, type RejoinSandboxResponse } from "@sandgate/api/auth";
 import { createKeyPair, keyThumbprint, readCertificate } from "@sandgate/pki";
 import type { Call } from "@sandgate/rpc";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type AuthBench,
   claimsOf,
@@ -152,24 +152,46 @@ describe("RejoinSandbox", () => {
     }
   });
 
-  it("waits for the proof no longer than it says", async () => {
-    const handler = rejoinSandbox({
-      store: { findEnrolledKey: never, rejoin: never },
-      issuer: {} as CredentialIssuer,
-      feed: { reached: never },
-      recordDenial: never,
-      clock: () => start,
-      proofTimeoutMs: 20,
+  describe("without a proof", () => {
+    const handlerOf = (limits: { readonly proofTimeoutMs?: number; readonly maxWaiting?: number }) =>
+      rejoinSandbox({
+        store: { findEnrolledKey: never, rejoin: never },
+        issuer: {} as CredentialIssuer,
+        feed: { reached: never },
+        recordDenial: never,
+        clock: () => start,
+        ...limits,
+      });
+    /** Begins, and proves nothing; answers what comes after the challenge. */
+    const begin = async (handler: ReturnType<typeof handlerOf>): Promise<{ readonly outcome: Promise<string> }> => {
+      const silent = Promise.withResolvers<never>();
+      const requests = (async function* () {
+        yield create(RejoinSandboxRequestSchema, { step: { case: "sandboxId", value: newSandboxId() } });
+        await silent.promise;
+      })();
+      const responses = handler(requests, { signal: new AbortController().signal } as Call)[Symbol.asyncIterator]();
+      expect((await responses.next()).value).toMatchObject({ step: { case: "challenge" } });
+      const outcome = responses.next().then(
+        () => "OK",
+        (error: { reason: string }) => error.reason,
+      );
+      return { outcome };
+    };
+
+    it("nobody is waited for longer than it says", async () => {
+      const { outcome } = await begin(handlerOf({ proofTimeoutMs: 20 }));
+      expect(await outcome).toBe("DEADLINE_EXCEEDED");
     });
-    const silent = Promise.withResolvers<never>();
-    const requests = (async function* () {
-      yield create(RejoinSandboxRequestSchema, { step: { case: "sandboxId", value: newSandboxId() } });
-      await silent.promise;
-    })();
-    const call = { signal: new AbortController().signal } as Call;
-    const responses = handler(requests, call)[Symbol.asyncIterator]();
-    expect((await responses.next()).value).toMatchObject({ step: { case: "challenge" } });
-    await expect(responses.next()).rejects.toMatchObject({ reason: "DEADLINE_EXCEEDED" });
+
+    it("those who keep others waiting make room for who comes later: strangers cannot keep supervisors out", async () => {
+      const handler = handlerOf({ maxWaiting: 2 });
+      const outcomes: string[] = [];
+      for (const name of ["first", "second", "third", "fourth"]) {
+        const { outcome } = await begin(handler);
+        void outcome.then((reason) => outcomes.push(`${name} ${reason}`));
+      }
+      await vi.waitFor(() => expect(outcomes).toEqual(["first LIMIT_REACHED", "second LIMIT_REACHED"]));
+    });
   });
 
   it.each([

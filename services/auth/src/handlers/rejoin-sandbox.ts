@@ -10,8 +10,8 @@ import { actorOfCall } from "./actor-of-call.ts";
 
 /** So long a supervisor may take for its proof, in milliseconds. */
 const PROOF_MS = 10_000;
-/** So many may be at it at once; anybody can begin. */
-const MAX_OPEN = 500;
+/** So many are waited for at once. Anybody can begin, so the one who has kept us waiting longest makes room for the next. */
+const MAX_WAITING = 500;
 
 /**
  * AuthService.RejoinSandbox: new credentials for a supervisor that proves the key it enrolled with. Whoever does not prove it learns
@@ -25,18 +25,27 @@ export function rejoinSandbox(deps: {
   readonly clock: () => number;
   /** Default 10 seconds. */
   readonly proofTimeoutMs?: number;
+  /** Default 500. */
+  readonly maxWaiting?: number;
 }): Handler<typeof AuthService.method.rejoinSandbox> {
-  let open = 0;
+  const { proofTimeoutMs = PROOF_MS, maxWaiting = MAX_WAITING } = deps;
+  /** In the order in which they began. */
+  const waiting = new Set<AbortController>();
   return async function* (requests, call) {
-    if (open >= MAX_OPEN) throw new ServiceError("LIMIT_REACHED", "too many sandboxes are rejoining");
-    open += 1;
+    const room = new AbortController();
+    const [longest] = waiting;
+    if (longest !== undefined && waiting.size >= maxWaiting) {
+      waiting.delete(longest);
+      longest.abort();
+    }
+    waiting.add(room);
     try {
       const messages = requests[Symbol.asyncIterator]();
       const sandboxId = sandboxIdOf(await messages.next());
       const challenge = randomBytes(32);
       yield { step: { case: "challenge" as const, value: challenge } };
-      const proof = proofOf(await within(deps.proofTimeoutMs ?? PROOF_MS, messages.next(), call.signal));
-
+      const proof = proofOf(await within(proofTimeoutMs, messages.next(), { call: call.signal, room: room.signal }));
+      waiting.delete(room);
       const enrolled = await deps.store.findEnrolledKey(sandboxId);
       const about = { sandboxId, organizationId: enrolled?.organizationId ?? "" };
       const refuse = (error: ServiceError) => recordRefusal(deps.recordDenial, call, about, error);
@@ -55,7 +64,7 @@ export function rejoinSandbox(deps: {
         throw await refuse(new ServiceError("CREDENTIAL_REVOKED", "the key has a second holder and is revoked"));
       yield { step: { case: "credentials" as const, value: await deps.issuer.credentialsOf(session) } };
     } finally {
-      open -= 1;
+      waiting.delete(room);
     }
   };
 }
@@ -80,16 +89,23 @@ function proofOf(second: IteratorResult<RejoinSandboxRequest>): { signature: Uin
   return { signature: message.step.value, rejoinCount: message.rejoinCount };
 }
 
-async function within<T>(timeoutMs: number, answer: Promise<T>, signal: AbortSignal): Promise<T> {
+async function within<T>(
+  timeoutMs: number,
+  answer: Promise<T>,
+  ended: { readonly call: AbortSignal; readonly room: AbortSignal },
+): Promise<T> {
   const { promise: over, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(new ServiceError("CANCELLED", "the caller has gone away"));
+  const leave = () => reject(new ServiceError("CANCELLED", "the caller has gone away"));
+  const makeRoom = () => reject(new ServiceError("LIMIT_REACHED", "too many are rejoining: prove the key at once"));
   const timer = setTimeout(() => reject(new ServiceError("DEADLINE_EXCEEDED", "the proof took too long")), timeoutMs);
-  signal.addEventListener("abort", abort);
+  if (ended.room.aborted) makeRoom();
+  ended.call.addEventListener("abort", leave);
+  ended.room.addEventListener("abort", makeRoom);
   try {
     return await Promise.race([answer, over]);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
+    ended.call.removeEventListener("abort", leave);
     answer.catch(() => undefined); // it may fail after it was given up
   }
 }
