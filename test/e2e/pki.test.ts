@@ -133,6 +133,16 @@ describe("a suite that goes on running", () => {
     expect(await suite.json("create", "young")).toMatchObject([{ phase: "PHASE_READY" }]);
   }, 60_000);
 
+  it("ADR 0002 G-14: a sandbox whose authority is retired at once rejoins by its key, and goes on", async () => {
+    const rejoins = async () => (await suite.json("audit", "--action", "sandbox.rejoined")).length;
+    const before = await rejoins();
+    expect(await suite.json("pki", "rotate", "sandbox", "--now")).toMatchObject([{ stage: "retired" }]);
+    await vi.waitFor(async () => expect(await echo()).toBe("here"), { timeout: 20_000, interval: 50 });
+    expect(await rejoins()).toBeGreaterThan(before);
+    const [box] = await suite.json("get", "box");
+    expect(box).toMatchObject({ phase: "PHASE_READY", incarnation: "1" });
+  }, 60_000);
+
   it("ADR 0007 gives living sandboxes what was published while no service ran", async () => {
     const before = readFileSync(pki("service-ca.pem"), "utf8");
     const next = await createCertificateAuthority({ commonName: "the next", notAfter: Date.now() + 3_600_000 });

@@ -197,11 +197,21 @@ describe.each(topologies)("the authorities, replaced one after the other, %s", (
     channels.push(open);
     const ask = () => createClient(AuthService, open).getPrincipal({}, { timeoutMs: 2_000 });
     await ask();
+    const watching = connect(suite, "sandbox", suite.address("sandbox", "mtls"), former);
+    channels.push(watching);
+    const watched = await createTestSandbox(suite, watching, "watched");
+    const stream = createClient(SandboxService, watching).watchSandbox({ sandbox: watched.id });
+    const opened = Promise.withResolvers<void>();
+    const cut = (async () => {
+      for await (const _ of stream) opened.resolve();
+    })().then(() => "ended", reasonOf);
+    await opened.promise;
     expect(await rotate("operator")).toMatchObject({ stage: "issuing" });
     await ask();
     expect(await present(former)).toBe("OK");
     expect(await rotate("operator", { retireNow: true })).toMatchObject({ stage: "retired" });
     expect(await present(former)).toBe("UNAVAILABLE");
+    expect(await cut).toBe("CREDENTIAL_REJECTED");
     expect(await present(identityOf(suite.pki.operator))).toBe("OK");
     await expect.poll(() => ask().then(() => "OK", reasonOf), { timeout: 10_000, interval: 20 }).toBe("UNAVAILABLE");
   }, 60_000);

@@ -21,6 +21,7 @@ import {
   createClient,
   createGrpcChannel,
   createGrpcServer,
+  createHttp2Channel,
   createInProcessChannel,
   createWebServer,
   type GrpcServer,
@@ -561,6 +562,22 @@ describe("what the transport meets before the pipeline", () => {
       const channel = createGrpcChannel({ address, serverName: "sandbox.sandgate.test", certificates });
       const error = await failureOf(createClient(SandboxService, channel).getSandbox({}, { timeoutMs: 5_000 }));
       expect(error.reason).toBe("UNAVAILABLE");
+      channel.close();
+    }
+  });
+
+  it("lets the client of few parts tell a certificate that is not taken from a server that is not there", async () => {
+    const other = await (await makePki()).issue("policy");
+    const tls = () => ({ ca: pki.caPem, cert: other.certificate, key: other.key });
+    const options = { serverName: "sandbox.sandgate.test", tls };
+    for (const [where, reason] of [
+      [address, "CREDENTIAL_REJECTED"],
+      [`unix:${join(directory, "nobody.sock")}`, "UNAVAILABLE"],
+    ] as const) {
+      const channel = createHttp2Channel({ ...options, address: where });
+      const client = createClient(SandboxService, channel);
+      expect((await failureOf(client.getSandbox({}))).reason).toBe(reason);
+      expect(await failureOf(collect(client.watchSandbox({})))).toMatchObject({ reason });
       channel.close();
     }
   });

@@ -17,9 +17,11 @@ interface ConnectionFacts {
   readonly der: Uint8Array;
   /** When its authority was retired; undefined while it is trusted. */
   retiredAtMs?: number;
+  /** The calls of it that go on. */
+  readonly streams: Set<Call>;
 }
 
-/** So long a connection that was told to end may bring calls that were under way to it. */
+/** So long a connection that was told to end may bring unary calls that were under way to it. */
 const retirementGraceMs = 5_000;
 
 /**
@@ -42,6 +44,7 @@ export function peerStep(deps: {
       if (issuerKind(facts.der, authorities) === facts.kind) continue;
       facts.retiredAtMs ??= deps.clock();
       connection.drain(); // the next one shows a certificate of the authority that followed, or is refused
+      for (const call of facts.streams) call.end(retired());
     }
   });
 
@@ -54,7 +57,14 @@ export function peerStep(deps: {
     // A certificate is worth what its issuer may vouch for: the sandbox CA cannot make a service.
     if (id === undefined || kind === undefined || id.kind !== kind || id.trustDomain !== deps.trustDomain)
       throw new ServiceError("CREDENTIAL_REJECTED", "the certificate is not one of this trust domain");
-    const facts: ConnectionFacts = { kind, name: id.name, spiffeId: formatSpiffeId(id), certificate, der };
+    const facts: ConnectionFacts = {
+      kind,
+      name: id.name,
+      spiffeId: formatSpiffeId(id),
+      certificate,
+      der,
+      streams: new Set(),
+    };
     known.set(connection, facts);
     const lifeMs = certificate.notAfter - deps.clock();
     const timer = setTimeout(() => connection.drain(), Math.min(Math.max(lifeMs, 0), 2 ** 31 - 1)).unref();
@@ -97,6 +107,10 @@ export function peerStep(deps: {
     if (connection.relay !== undefined) return relayedPeer(connection.relay);
     if (connection.certificate === undefined) return { kind: "none" };
     const facts = trustedFacts(connection, connection.certificate);
+    if (call.method.methodKind !== "unary") {
+      facts.streams.add(call);
+      call.onDone(() => facts.streams.delete(call));
+    }
     switch (facts.kind) {
       case "service":
         return { kind: "service", service: facts.name, spiffeId: facts.spiffeId };
@@ -112,8 +126,7 @@ export function peerStep(deps: {
     const facts = factsOf(connection, der);
     if (facts.certificate.notAfter <= deps.clock())
       throw new ServiceError("CREDENTIAL_EXPIRED", "the certificate of this connection has expired");
-    if (facts.retiredAtMs !== undefined && deps.clock() - facts.retiredAtMs > retirementGraceMs)
-      throw new ServiceError("CREDENTIAL_REJECTED", "the authority of this connection's certificate is retired");
+    if (facts.retiredAtMs !== undefined && deps.clock() - facts.retiredAtMs > retirementGraceMs) throw retired();
     if (deps.trust.isCertificateRevoked(facts.certificate.sha256))
       throw new ServiceError("CREDENTIAL_REVOKED", "the certificate of this connection is revoked");
     return facts;
@@ -124,6 +137,10 @@ export function peerStep(deps: {
     requireGateway(relay.certificate && trustedFacts(relay, relay.certificate));
     return { kind: "none" };
   }
+}
+
+function retired(): ServiceError {
+  return new ServiceError("CREDENTIAL_REJECTED", "the authority of this connection's certificate is retired");
 }
 
 function inProcessPeer(connection: Connection): Peer {

@@ -32,11 +32,17 @@ const windowBytes = 1024 * 1024;
 
 /**
  * A gRPC client on node:http2 alone, for programs whose start somebody waits for: it is there in a third of the time of
- * grpc-js. Calls fail with UNAVAILABLE while there is no server; callers retry.
+ * grpc-js. Calls fail with UNAVAILABLE while there is no server; callers retry. They fail with CREDENTIAL_REJECTED where the server
+ * ends the connection as soon as it has seen the certificate.
  */
 export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
   let current: ClientHttp2Session | undefined;
   const all = new Set<ClientHttp2Session>();
+  /**
+   * Servers that were shown a certificate, and have said nothing yet. In TLS 1.3 a client is through with its handshake before the
+   * server has looked at the certificate; one that it does not take is answered by the end of the connection alone.
+   */
+  const unheard = new WeakSet<ClientHttp2Session>();
 
   const forget = (session: ClientHttp2Session): void => {
     if (current === session) current = undefined;
@@ -46,15 +52,20 @@ export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
     if (current !== undefined && !current.closed && !current.destroyed) return current;
     const session = connectHttp2(`https://${options.serverName}`, {
       settings: { initialWindowSize: windowBytes },
-      createConnection: () =>
-        connectTls({
-          ...options.tls(),
+      createConnection: () => {
+        const tls = options.tls();
+        const socket = connectTls({
+          ...tls,
           ...endpointOf(options.address),
           servername: options.serverName,
           ALPNProtocols: ["h2"],
           minVersion: "TLSv1.3",
-        }),
+        });
+        if (tls.cert !== undefined) socket.once("secureConnect", () => unheard.add(session));
+        return socket;
+      },
     });
+    session.once("remoteSettings", () => unheard.delete(session));
     session.on("error", () => forget(session)); // each stream is told by its own error
     session.on("goaway", () => {
       forget(session);
@@ -73,7 +84,8 @@ export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
   const begin = (method: DescMethod, call: CallOptions, timeoutMs: number | undefined): RunningCall => {
     if (call.signal?.aborted === true) throw new ServiceError("CANCELLED", "the call was cancelled");
     try {
-      const stream = sessionFor().request({
+      const session = sessionFor();
+      const stream = session.request({
         ":method": "POST",
         ":path": `/${method.parent.typeName}/${method.name}`,
         "content-type": "application/grpc",
@@ -82,7 +94,7 @@ export function createHttp2Channel(options: Http2ChannelOptions): Http2Channel {
         ...options.headers?.(),
         ...call.headers,
       });
-      return new RunningCall({ method, stream, signal: call.signal, timeoutMs });
+      return new RunningCall({ method, stream, signal: call.signal, timeoutMs, isUnheard: () => unheard.has(session) });
     } catch (cause) {
       if (cause instanceof ServiceError) throw cause;
       throw new ServiceError("UNAVAILABLE", "the server cannot be reached", {}, { cause });
@@ -143,6 +155,7 @@ class RunningCall {
   readonly #method: DescMethod;
   readonly #stream: ClientHttp2Stream;
   readonly #release: () => void;
+  readonly #isUnheard: () => boolean;
   #headers: Readonly<Record<string, unknown>> = {};
   #trailers: Readonly<Record<string, unknown>> | undefined;
   #fault: unknown;
@@ -152,9 +165,12 @@ class RunningCall {
     stream: ClientHttp2Stream;
     signal: AbortSignal | undefined;
     timeoutMs: number | undefined;
+    /** Whether the server has said nothing since it was shown a certificate. */
+    isUnheard: () => boolean;
   }) {
     const { method, stream, signal, timeoutMs } = options;
     this.#method = method;
+    this.#isUnheard = options.isUnheard;
     this.#stream = stream;
     const cancel = (): void => this.#end(new ServiceError("CANCELLED", "the call was cancelled"));
     signal?.addEventListener("abort", cancel, { once: true });
@@ -267,8 +283,8 @@ class RunningCall {
     const details = metadata["grpc-status-details-bin"];
     const decoded = typeof details === "string" ? decodeStatusDetails(Buffer.from(details, "base64")) : undefined;
     if (decoded !== undefined) throw decoded;
-    const reason = Number.isNaN(code) ? "UNAVAILABLE" : (plainReasons[code] ?? "INTERNAL");
-    throw new ServiceError(reason, "the call failed", { status: String(code) });
+    if (Number.isNaN(code)) throw this.#noAnswer(undefined);
+    throw new ServiceError(plainReasons[code] ?? "INTERNAL", "the call failed", { status: String(code) });
   }
 
   #toServiceError(cause: unknown): ServiceError {
@@ -280,7 +296,13 @@ class RunningCall {
     } catch (refusal) {
       if (refusal instanceof ServiceError) return refusal;
     }
-    return new ServiceError("UNAVAILABLE", "the server cannot be reached", {}, { cause: fault });
+    return this.#noAnswer(fault);
+  }
+
+  #noAnswer(cause: unknown): ServiceError {
+    return this.#isUnheard()
+      ? new ServiceError("CREDENTIAL_REJECTED", "the server does not take the certificate", {}, { cause })
+      : new ServiceError("UNAVAILABLE", "the server cannot be reached", {}, { cause });
   }
 }
 

@@ -33,12 +33,25 @@ export async function showCertificates(context: CommandContext, file: string): P
 }
 
 function read(file: string) {
+  const pem = readText(file);
   try {
-    if (statSync(file).size > largestBytes) throw new RangeError("too large for certificates");
-    const certificates = readAuthorityBundle(readFileSync(file, "utf8"));
+    const certificates = readAuthorityBundle(pem);
     if (certificates.length > 0) return certificates;
   } catch {
     // told below
   }
-  throw usageFailure(`${file} holds no certificate in PEM that can be read`, "name a file with certificates in PEM");
+  throw usageFailure(`${file} holds no certificate in PEM that can be read`, mend);
 }
+
+function readText(file: string): string {
+  try {
+    if (statSync(file).size > largestBytes) throw usageFailure(`${file} is too large for certificates`, mend);
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause)) throw cause;
+    const why = cause.code === "ENOENT" ? "is not there" : `cannot be read (${String(cause.code)})`;
+    throw usageFailure(`${file} ${why}`, mend);
+  }
+}
+
+const mend = "name a file with certificates in PEM";
