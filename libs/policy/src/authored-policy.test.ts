@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatAuthoredPolicy, parseAuthoredPolicy, policyOfHosts } from "./authored-policy.ts";
 import { compilePolicy } from "./compile.ts";
+import { ruleProtocol } from "./policy-message.ts";
 import { providersOf } from "./providers-of.ts";
 
 function faultsOf(document: unknown) {
@@ -374,5 +375,40 @@ describe("mode and expiry", () => {
 
   it.each(["Observe", "audit", true, 2, null])("a mode of %j is a fault", (mode) => {
     expect(faultsOf({ mode, rules: [] })).toEqual([" mode"]);
+  });
+});
+
+describe("protocol, methods and paths of a rule", () => {
+  it("are read, brought into canonical form, and written as they were", () => {
+    const check = parseAuthoredPolicy({
+      rules: [
+        { name: "rest", hosts: ["rest.example.test"], methods: ["get", "GET", "Post"], paths: ["/v1/**"] },
+        { name: "raw", hosts: ["db.example.test"], ports: [5432], protocol: "tcp" },
+      ],
+    });
+    expect(check).toMatchObject({
+      ok: true,
+      policy: { rules: [{ methods: ["GET", "POST"], paths: ["/v1/**"] }, { protocol: ruleProtocol.tcp }] },
+    });
+    expect(check.ok && formatAuthoredPolicy(check.policy).rules).toEqual([
+      { name: "rest", hosts: ["rest.example.test"], methods: ["GET", "POST"], paths: ["/v1/**"] },
+      { name: "raw", hosts: ["db.example.test"], ports: [5432], protocol: "tcp" },
+    ]);
+  });
+
+  it.each<[Record<string, unknown>, string]>([
+    [{ methods: ["GTE"] }, "methods[0]"],
+    [{ methods: ["CONNECT"] }, "methods[0]"],
+    [{ methods: ["TRACE"] }, "methods[0]"],
+    [{ methods: "GET" }, "methods"],
+    [{ paths: ["v1"] }, "paths[0]"],
+    [{ paths: ["/v1", "/../x"] }, "paths[1]"],
+    [{ paths: ["/v1"], protocol: "https" }, "protocol"],
+    [{ methods: ["GET"], protocol: "tcp" }, "protocol"],
+    [{ protocol: "udp" }, "protocol"],
+    [{ protocol: "http", action: "deny" }, "protocol"],
+  ])("A44: %j is refused for its %s", (fields, field) => {
+    const check = parseAuthoredPolicy({ rules: [{ name: "r", hosts: ["a.example.test"], ...fields }] });
+    expect(check.ok ? [] : check.faults.map((fault) => fault.field)).toEqual([field]);
   });
 });

@@ -8,6 +8,7 @@ import {
   type RouteMessage,
   type RuleMessage,
   ruleAction,
+  ruleProtocol,
 } from "./policy-message.ts";
 import { readExpiry, writeExpiry } from "./rule-expiry.ts";
 import { ruleName } from "./rule-name.ts";
@@ -24,6 +25,12 @@ export type AuthoredRule =
       readonly allowed_ips?: readonly string[];
       /** When the rule ends, RFC 3339; only of rules that allow. */
       readonly expire_time?: string;
+      /** TLS and plain HTTP where it is absent. */
+      readonly protocol?: "http" | "https" | "tcp";
+      /** Of plain HTTP requests; GET stands for HEAD, too. */
+      readonly methods?: readonly string[];
+      /** Of plain HTTP requests, such as `/v1/**`; the query does not count. */
+      readonly paths?: readonly string[];
     };
 
 /** An upstream of models as a person writes it. */
@@ -77,6 +84,9 @@ export function formatAuthoredPolicy(policy: ReadonlyPolicy): AuthoredPolicy {
       ...(rule.hosts.length > 0 ? { hosts: [...rule.hosts] } : {}),
       ...(rule.ports.length > 0 ? { ports: [...rule.ports] } : {}),
       ...(rule.allowedIps.length > 0 ? { allowed_ips: [...rule.allowedIps] } : {}),
+      ...formatProtocol(rule.protocol),
+      ...(rule.methods === undefined || rule.methods.length === 0 ? {} : { methods: [...rule.methods] }),
+      ...(rule.paths === undefined || rule.paths.length === 0 ? {} : { paths: [...rule.paths] }),
       ...(rule.expireTime === undefined ? {} : { expire_time: formatExpiry(rule.expireTime) }),
     })),
     ...(identity === undefined ? {} : { identity: { audiences: [...identity.audiences] } }),
@@ -131,7 +141,21 @@ function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage
     ports: readList(rule, "ports", "number", fault),
     allowedIps,
     ...(rule.expire_time === undefined ? {} : { expireTime: parseExpiry(rule.expire_time, fault) }),
+    ...(rule.protocol === undefined ? {} : { protocol: readProtocol(rule.protocol, fault) }),
+    ...(rule.methods === undefined ? {} : { methods: readList(rule, "methods", "string", fault) }),
+    ...(rule.paths === undefined ? {} : { paths: readList(rule, "paths", "string", fault) }),
   };
+}
+
+function readProtocol(protocol: unknown, fault: Fault): number {
+  if (protocol === "http" || protocol === "https" || protocol === "tcp") return ruleProtocol[protocol];
+  fault("protocol", "a protocol is http, https or tcp");
+  return ruleProtocol.any;
+}
+
+function formatProtocol(protocol: number | undefined): { protocol?: "http" | "https" | "tcp" } {
+  const name = (["http", "https", "tcp"] as const).find((each) => ruleProtocol[each] === protocol);
+  return name === undefined ? {} : { protocol: name };
 }
 
 /** Reads RFC 3339; a fault, and a rule that has expired, for everything else. */
@@ -154,7 +178,10 @@ function readMode(mode: unknown, fault: Fault): Pick<PolicyMessage, "mode"> {
 }
 
 const policyFields: ReadonlySet<string> = new Set(["mode", "rules", "identity", "inference", "providers"]);
-const ruleFields: ReadonlySet<string> = new Set(["name", "action", "hosts", "ports", "allowed_ips", "expire_time"]);
+const ruleFields: ReadonlySet<string> = new Set([
+  ...["name", "action", "hosts", "ports", "allowed_ips", "expire_time"],
+  ...["protocol", "methods", "paths"],
+]);
 const routeFields: ReadonlySet<string> = new Set(["name", "host", "port", "path", "models", "credential"]);
 
 /** The sections beside the rules, as far as they can be read. */

@@ -1,5 +1,7 @@
 import { type AddressRange, parseAddressRange } from "./address-range.ts";
-import { type PolicyFault, policyMode, type ReadonlyRule, ruleAction } from "./policy-message.ts";
+import { isRuleMethod } from "./http-methods.ts";
+import { type PathPattern, parsePathPattern } from "./path-pattern.ts";
+import { type PolicyFault, policyMode, type ReadonlyRule, ruleAction, ruleProtocol } from "./policy-message.ts";
 import { readExpiry } from "./rule-expiry.ts";
 import { parseHostName } from "./wire-host.ts";
 
@@ -13,6 +15,12 @@ export interface CompiledRule {
   readonly allowedRanges: readonly AddressRange[];
   /** From this moment on (milliseconds since the epoch) the rule is not there; infinite where it stays. */
   readonly expiresAtMs: number;
+  /** What may be spoken. "any": TLS and HTTP. */
+  readonly protocol: "any" | "http" | "https" | "tcp";
+  /** Undefined: every method. One with GET has HEAD. */
+  readonly methods: ReadonlySet<string> | undefined;
+  /** Undefined: every path. */
+  readonly paths: readonly PathPattern[] | undefined;
 }
 
 /** A policy, ready for decisions whose cost does not depend on its size. */
@@ -101,6 +109,7 @@ function compileRule(rule: ReadonlyRule, index: number, fault: (field: string, m
   const expiresAtMs = rule.expireTime === undefined ? Number.POSITIVE_INFINITY : readExpiry(rule.expireTime);
   if (expiresAtMs === undefined || (rule.expireTime !== undefined && action === "deny"))
     fault("expire_time", "not a time, or in a deny rule");
+  const request = compileRequest(rule, fault);
   const everyPort = action === "deny" && rule.ports.length === 0;
   const ports = rule.ports.length === 0 ? defaultPorts : new Set(rule.ports);
   return {
@@ -110,5 +119,34 @@ function compileRule(rule: ReadonlyRule, index: number, fault: (field: string, m
     ports: everyPort ? undefined : ports,
     allowedRanges,
     expiresAtMs: expiresAtMs ?? Number.NEGATIVE_INFINITY,
+    ...request,
   };
 }
+
+/** What a rule says of requests. */
+function compileRequest(
+  { methods = [], paths = [], protocol = ruleProtocol.any }: ReadonlyRule,
+  fault: (field: string, message: string) => void,
+): Pick<CompiledRule, "protocol" | "methods" | "paths"> {
+  const spoken = protocols[protocol];
+  if (spoken === undefined) fault("protocol", "not a protocol");
+  if (!methods.every(isRuleMethod)) fault("methods", "not a method");
+  const patterns: PathPattern[] = [];
+  for (const text of paths) {
+    const pattern = parsePathPattern(text);
+    if (pattern === undefined) fault("paths", "not a path pattern");
+    else patterns.push(pattern);
+  }
+  return {
+    protocol: spoken ?? "any",
+    methods: methods.length === 0 ? undefined : new Set(methods.includes("GET") ? [...methods, "HEAD"] : methods),
+    paths: paths.length === 0 ? undefined : patterns,
+  };
+}
+
+const protocols: Readonly<Record<number, CompiledRule["protocol"] | undefined>> = {
+  [ruleProtocol.any]: "any",
+  [ruleProtocol.http]: "http",
+  [ruleProtocol.https]: "https",
+  [ruleProtocol.tcp]: "tcp",
+};

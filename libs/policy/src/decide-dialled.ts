@@ -1,7 +1,7 @@
 import { parseAddress } from "./address.ts";
 import { vetAddress } from "./address-reach.ts";
 import type { CompiledPolicy } from "./compile.ts";
-import { decide, type PolicyVerdict } from "./decide.ts";
+import { type Asked, decide, type PolicyVerdict } from "./decide.ts";
 import type { Authority } from "./wire-host.ts";
 
 /**
@@ -13,8 +13,9 @@ export function decideDialled(
   destination: Authority,
   dialled: string | undefined,
   nowMs: number,
+  asked?: Asked,
 ): PolicyVerdict {
-  const verdict = decide(policy, destination, nowMs);
+  const verdict = decide(policy, destination, nowMs, asked);
   if (verdict.verdict === "deny" || dialled === undefined) return verdict;
   const address = parseAddress(dialled);
   if (address !== undefined && vetAddress(verdict.allowedRanges, address)) return verdict;

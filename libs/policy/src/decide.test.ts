@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseAuthoredPolicy } from "./authored-policy.ts";
 import { compilePolicy, PolicyNotCompiled } from "./compile.ts";
-import { decide } from "./decide.ts";
+import { type Asked, decide } from "./decide.ts";
 import { policyMode } from "./policy-message.ts";
 import { parseWireAuthority } from "./wire-host.ts";
 
@@ -206,5 +206,66 @@ describe("compiling", () => {
   ])("R10: a policy with %o is refused whole", (wrong) => {
     const rule = { name: "r", action: 1, hosts: ["a.test"], ports: [], allowedIps: [], ...wrong };
     expect(() => compilePolicy({ rules: [rule] })).toThrow(PolicyNotCompiled);
+  });
+});
+
+describe("what is asked of a destination", () => {
+  const requests = compiled(
+    { name: "rest", hosts: ["rest.example.test"], ports: [80], methods: ["GET", "post"], paths: ["/v1/**", "/health"] },
+    { name: "wide", hosts: ["wide.example.test"], ports: [80, 443] },
+    { name: "no-writes", action: "deny", hosts: ["wide.example.test"], methods: ["DELETE"] },
+    {
+      name: "no-admin",
+      action: "deny",
+      hosts: ["*.example.test"],
+      ports: [80],
+      methods: ["GET"],
+      paths: ["/admin/**"],
+    },
+    { name: "plain", hosts: ["plain.example.test"], protocol: "http" },
+    { name: "tls", hosts: ["tls.example.test"], ports: [443, 8080], protocol: "https" },
+    { name: "raw", hosts: ["raw.example.test"], ports: [22], protocol: "tcp" },
+    { name: "both", hosts: ["both.example.test"], ports: [80], methods: ["GET"] },
+    { name: "and", hosts: ["both.example.test"], ports: [80], methods: ["PUT"], paths: ["/up"] },
+  );
+  const said = (text: string, asked: Asked | undefined): string => {
+    const authority = parseWireAuthority(text);
+    if (authority === undefined) throw new TypeError(text);
+    const { verdict: kind, rule, ...rest } = decide(requests, authority, 0, asked);
+    return kind === "allow" ? `allow ${rule}` : `${"reason" in rest ? rest.reason : ""} ${rule}`.trim();
+  };
+  const request = (method: string, path: string | undefined): Asked => ({ kind: "request", method, path });
+
+  it.each<[string, Asked | undefined, string]>([
+    ["rest.example.test:80", request("GET", "/v1/x"), "allow rest"],
+    ["rest.example.test:80", request("HEAD", "/v1/x"), "allow rest"],
+    ["rest.example.test:80", request("POST", "/health"), "allow rest"],
+    ["rest.example.test:80", request("DELETE", "/v1/x"), "method_not_allowed rest"],
+    ["rest.example.test:80", request("GET", "/v2"), "path_not_allowed rest"],
+    ["rest.example.test:80", request("GET", "/v1/../admin"), "path_not_allowed no-admin"],
+    ["rest.example.test:80", request("GET", undefined), "path_not_allowed no-admin"],
+    ["rest.example.test:80", request("POST", undefined), "allow rest"],
+    ["rest.example.test:80", request("OPTIONS", "*"), "method_not_allowed rest"],
+    ["rest.example.test:80", undefined, "allow rest"],
+    ["rest.example.test:80", { kind: "tls" }, "protocol_not_allowed no-admin"],
+    ["rest.example.test:443", undefined, "port_not_allowed rest"],
+    ["wide.example.test:443", { kind: "tls" }, "protocol_not_allowed no-writes"],
+    ["wide.example.test:443", undefined, "allow wide"],
+    ["wide.example.test:80", request("GET", "/x"), "allow wide"],
+    ["wide.example.test:80", request("DELETE", "/x"), "method_not_allowed no-writes"],
+    ["wide.example.test:80", request("HEAD", "/admin/x"), "path_not_allowed no-admin"],
+    ["wide.example.test:80", request("PUT", "/admin/x"), "allow wide"],
+    ["wide.example.test:80", request("GET", "/a//b"), "path_not_allowed no-admin"],
+    ["plain.example.test:443", { kind: "tls" }, "protocol_not_allowed plain"],
+    ["plain.example.test:443", request("GET", "/"), "allow plain"],
+    ["tls.example.test:443", { kind: "tls" }, "allow tls"],
+    ["tls.example.test:8080", request("GET", "/"), "protocol_not_allowed tls"],
+    ["tls.example.test:443", { kind: "bytes" }, "protocol_not_allowed tls"],
+    ["raw.example.test:22", { kind: "bytes" }, "allow raw"],
+    ["both.example.test:80", request("PUT", "/up"), "allow and"],
+    ["both.example.test:80", request("PUT", "/down"), "path_not_allowed and"],
+    ["both.example.test:80", request("POST", "/up"), "method_not_allowed both"],
+  ])("C55, C58: %s, %j: %s", (authority, asked, expected) => {
+    expect(said(authority, asked)).toBe(expected);
   });
 });

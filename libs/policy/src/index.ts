@@ -10,9 +10,10 @@ export {
   policyOfHosts,
 } from "./authored-policy.ts";
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
-export { decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
+export { type Asked, decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
 export { decideDialled } from "./decide-dialled.ts";
 export { grantHosts, type HostGrant } from "./grant-hosts.ts";
+export { httpMethods } from "./http-methods.ts";
 export { lintPolicy } from "./lint.ts";
 export { isProviderSecret, lintProvider, type ProviderCheck } from "./lint-provider.ts";
 export { findPlaceholder, newPlaceholder, placeholderBytes } from "./placeholder.ts";
@@ -25,6 +26,7 @@ export {
   type ReadonlyRule,
   type RuleMessage,
   ruleAction,
+  ruleProtocol,
 } from "./policy-message.ts";
 export { type DeniedDestination, type ProposedRule, proposeRules } from "./propose-rules.ts";
 export { endpointCovers } from "./provider-endpoint.ts";

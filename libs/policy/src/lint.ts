@@ -2,8 +2,10 @@ import { getPublicSuffix } from "tldts";
 import { formatAddressRange, parseAddressRange } from "./address-range.ts";
 import { isNeverRange } from "./address-reach.ts";
 import { HostFault, parseAuthoredHost } from "./authored-host.ts";
+import { isRuleMethod } from "./http-methods.ts";
 import { lintIdentity, lintInference, lintProviderNames } from "./lint-grants.ts";
 import { isName } from "./name.ts";
+import { parsePathPattern } from "./path-pattern.ts";
 import {
   maximumEntries,
   maximumRules,
@@ -15,6 +17,7 @@ import {
   type ReadonlyRule,
   type RuleMessage,
   ruleAction,
+  ruleProtocol,
 } from "./policy-message.ts";
 import { readExpiry, writeExpiry } from "./rule-expiry.ts";
 
@@ -58,7 +61,8 @@ const knownModes: ReadonlySet<number> = new Set([0, 1, policyMode.observe]);
 function lintRule(rule: ReadonlyRule, fault: (field: string, message: string) => void): RuleMessage {
   if (rule.action !== ruleAction.allow && rule.action !== ruleAction.deny)
     fault("action", "an action is allow or deny");
-  const lists = { hosts: rule.hosts, ports: rule.ports, allowed_ips: rule.allowedIps };
+  const { methods = [], paths = [] } = rule;
+  const lists = { hosts: rule.hosts, ports: rule.ports, allowed_ips: rule.allowedIps, methods, paths };
   for (const [field, list] of Object.entries(lists))
     if (list.length > maximumEntries) fault(field, `a rule has at most ${maximumEntries} of them`);
   if (rule.hosts.length === 0 && rule.allowedIps.length === 0) fault("hosts", "a rule names at least one host");
@@ -72,7 +76,40 @@ function lintRule(rule: ReadonlyRule, fault: (field: string, message: string) =>
     ports: collect(rule.ports, "ports", fault, lintPort),
     allowedIps: collect(rule.allowedIps, "allowed_ips", fault, lintRange),
     ...(expireTime === undefined ? {} : { expireTime }),
+    ...lintRequest(rule, fault),
   };
+}
+
+/** What a rule says of requests, in canonical form; nothing where it says nothing. */
+function lintRequest(
+  { action, methods = [], paths = [], protocol = ruleProtocol.any }: ReadonlyRule,
+  fault: (field: string, message: string) => void,
+): Pick<RuleMessage, "methods" | "paths" | "protocol"> {
+  const inspects = methods.length > 0 || paths.length > 0;
+  if (!Object.values<number>(ruleProtocol).includes(protocol)) fault("protocol", "a protocol is http, https or tcp");
+  else if (protocol !== ruleProtocol.any && action === ruleAction.deny)
+    fault("protocol", "a deny rule has no protocol: it denies whatever is spoken");
+  else if (inspects && protocol !== ruleProtocol.any && protocol !== ruleProtocol.http)
+    fault("protocol", "methods and paths can be seen in plain http alone");
+  return {
+    ...(methods.length === 0 ? {} : { methods: collect(methods, "methods", fault, lintMethod) }),
+    ...(paths.length === 0 ? {} : { paths: collect(paths, "paths", fault, lintPath) }),
+    ...(protocol === ruleProtocol.any ? {} : { protocol }),
+  };
+}
+
+function lintMethod(method: string): { value: string } | { message: string } {
+  const value = method.toUpperCase();
+  return isRuleMethod(value) ? { value } : { message: "this is no method that the proxy lets through, such as GET" };
+}
+
+function lintPath(text: string): { value: string } | { message: string } {
+  return parsePathPattern(text) === undefined
+    ? {
+        message:
+          "a path begins with / and has no . or .. or escapes; * is any part of a segment, ** (once) any segments",
+      }
+    : { value: text };
 }
 
 function lintExpiry(

@@ -1,6 +1,9 @@
 /** The values of sandgate.policy.v1.Action. */
 export const ruleAction = { allow: 1, deny: 2 } as const;
 
+/** The values of sandgate.policy.v1.Protocol; 0: TLS and HTTP. */
+export const ruleProtocol = { any: 0, http: 1, https: 2, tcp: 3 } as const;
+
 /** The values of sandgate.policy.v1.Mode that a policy in canonical form has. */
 export const policyMode = { enforce: 0, observe: 2 } as const;
 
@@ -13,6 +16,12 @@ export interface RuleMessage {
   allowedIps: string[];
   /** Absent: it stays. */
   expireTime?: { readonly seconds: bigint; readonly nanos: number } | undefined;
+  /** Absent or empty: every method. */
+  methods?: string[];
+  /** Absent or empty: every path. */
+  paths?: string[];
+  /** Absent or 0: TLS and HTTP. */
+  protocol?: number;
 }
 
 /** To whom a workload may prove who it is, as the proto message has it. */

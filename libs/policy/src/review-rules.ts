@@ -1,6 +1,6 @@
 import { domainToUnicode } from "node:url";
 import { getPublicSuffix } from "tldts";
-import type { ReadonlyRule } from "./policy-message.ts";
+import { type ReadonlyRule, ruleProtocol } from "./policy-message.ts";
 
 /** Something about a rule that whoever approves it should know. */
 export interface ReviewWarning {
@@ -23,6 +23,8 @@ export function reviewRules(rules: readonly ReadonlyRule[]): readonly ReviewWarn
       if (port !== 80 && port !== 443) warn(`ports[${index}]`, "not a port of the web", String(port));
     for (const [index, range] of rule.allowedIps.entries())
       warn(`allowed_ips[${index}]`, "opens addresses that are not public", range);
+    if (rule.protocol === ruleProtocol.tcp)
+      warn("protocol", "lets any bytes through: neither names in TLS nor requests are looked at", "tcp");
   }
   return warnings;
 }

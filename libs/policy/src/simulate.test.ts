@@ -52,6 +52,16 @@ describe("a simulation", () => {
     expect(newlyDenied).toEqual([{ ...at("in.test", 443, "10.1.1.1"), before: "allow", after: "deny", rule: "in" }]);
   });
 
+  it("says that a tunnel to 443 is newly denied where only requests are allowed", () => {
+    const before = compiled(["web.test"]);
+    const after = compiled([{ name: "web", hosts: ["web.test"], methods: ["GET"] }]);
+    const recorded = [
+      { ...at("web.test"), tunnel: true },
+      { ...at("web.test", 80), tunnel: false },
+    ];
+    expect(simulate(before, after, recorded, 0).newlyDenied).toMatchObject([{ port: 443, rule: "web" }]);
+  });
+
   it("tells apart what is observed from what is allowed and what is denied", () => {
     const observe = compiled(["known.test"], "observe");
     const strict = compiled(["known.test"]);

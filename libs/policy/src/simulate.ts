@@ -1,7 +1,7 @@
 import { parseAddress } from "./address.ts";
 import { reachOf } from "./address-reach.ts";
 import type { CompiledPolicy } from "./compile.ts";
-import type { PolicyVerdict } from "./decide.ts";
+import type { Asked, PolicyVerdict } from "./decide.ts";
 import { decideDialled } from "./decide-dialled.ts";
 import { type Authority, parseWireHost } from "./wire-host.ts";
 
@@ -14,6 +14,8 @@ export interface RecordedDestination {
   readonly address: string;
   /** How many decisions. */
   readonly count: number;
+  /** Whether a tunnel was asked for. */
+  readonly tunnel?: boolean;
 }
 
 /** What a policy makes of a destination. */
@@ -41,8 +43,8 @@ export interface Simulation {
 
 /**
  * Decides on destinations on record anew, by the policy in force and by a candidate, as the proxy would at this moment (milliseconds since
- * the epoch). Of what was never dialled no address is known: that a rule allows it does not say that its addresses pass. Passes over
- * what is no destination.
+ * the epoch). Of what was never dialled no address is known: that a rule allows it does not say that its addresses pass. Methods and paths
+ * are not on record: a request counts as one that they allow, and a tunnel to port 443 as TLS. Passes over what is no destination.
  */
 export function simulate(
   current: CompiledPolicy,
@@ -59,8 +61,9 @@ export function simulate(
     if (destination === undefined) continue;
     decisions += one.count;
     const dialled = judgedAddress(one.address);
-    const before = decideDialled(current, destination, dialled, nowMs).verdict;
-    const verdict = decideDialled(candidate, destination, dialled, nowMs);
+    const asked = one.tunnel === true && one.port === 443 ? tls : undefined;
+    const before = decideDialled(current, destination, dialled, nowMs, asked).verdict;
+    const verdict = decideDialled(candidate, destination, dialled, nowMs, asked);
     if (verdict.verdict === "allow" || (verdict.verdict === "deny" && verdict.forbidden)) used.add(verdict.rule);
     if (verdict.verdict === before) continue;
     const change = { ...one, before, after: verdict.verdict, rule: verdict.rule };
@@ -68,6 +71,8 @@ export function simulate(
   }
   return { decisions, newlyAllowed, newlyDenied, unusedRules: candidate.names.filter((name) => !used.has(name)) };
 }
+
+const tls: Asked = { kind: "tls" };
 
 const openness: Readonly<Record<SimulatedVerdict, number>> = { deny: 0, would_deny: 1, allow: 2 };
 

@@ -173,11 +173,12 @@ export class Channel {
 }
 
 function isStillAllowed(policy: CompiledPolicy | undefined, exchange: Exchange, nowMs: number): boolean {
-  const { destination, dialled, credential } = exchange;
+  const { destination, asked, dialled, credential } = exchange;
   if (credential?.isStillGranted() === false) return false;
   if (destination === undefined) return true;
   if (policy === undefined) return false;
-  return decideDialled(policy, destination, dialled?.vetted ? dialled.address : undefined, nowMs).verdict !== "deny";
+  const address = dialled?.vetted ? dialled.address : undefined;
+  return decideDialled(policy, destination, address, nowMs, asked).verdict !== "deny";
 }
 
 /** Removes a socket that a process before this one left. Rejects where something else is in its place. */

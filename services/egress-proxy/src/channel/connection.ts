@@ -3,7 +3,7 @@ import type { Authority, Host } from "@sandgate/policy";
 import { parseHostName } from "@sandgate/policy";
 import type { CredentialInjector, InjectedField } from "../credentials/credential-injector.ts";
 import type { Dialer, Dialled } from "../decision/dialer.ts";
-import type { EgressIdentity, Gatekeeper } from "../decision/gatekeeper.ts";
+import type { EgressIdentity, Gatekeeper, Permission } from "../decision/gatekeeper.ts";
 import { startOriginTls } from "../decision/origin-tls.ts";
 import { Refusal } from "../decision/refusal.ts";
 import { HeadScanner } from "../http/head-scanner.ts";
@@ -110,14 +110,15 @@ async function serveRequest(
   const { gatekeeper } = context;
   if (tunnel !== undefined) gatekeeper.requireStanding(tunnel.claims);
   const claims = tunnel?.claims ?? (await authenticate(context, request));
-  const permission = gatekeeper.permit(claims, request.destination);
+  const { destination, method, path } = request;
+  const permission =
+    path === undefined
+      ? gatekeeper.permitTunnel(claims, destination, mayBePlain(context, destination))
+      : gatekeeper.permit(claims, destination, { kind: "request", method, path });
   refuseLoop(request, context.viaName);
-  exchange.allow(request.destination, {
-    rule: permission.name,
-    policyRevision: permission.revision,
-    tokenId: claims.tokenId,
-    wouldDeny: permission.wouldDeny,
-  });
+  const allow = ({ asked, name, revision, wouldDeny }: Permission): void =>
+    exchange.allow(destination, { asked, rule: name, policyRevision: revision, tokenId: claims.tokenId, wouldDeny });
+  allow(permission);
   const forwards = remainingForwards(request);
   if (forwards === 0) {
     exchange.finish({ sentBytes: 0, receivedBytes: 0 });
@@ -136,19 +137,19 @@ async function serveRequest(
   try {
     gatekeeper.requireStanding(claims); // once more: from here on a revocation cuts
     const injected = await takeCredential(context, exchange, request);
-    dialled = tunnel?.first ?? (await context.dialer.connect(request.destination, permission, exchange.signal));
+    dialled = tunnel?.first ?? (await context.dialer.connect(destination, permission, exchange.signal));
     if (tunnel !== undefined) tunnel.first = undefined;
     exchange.reach(dialled);
     context.recheck(exchange); // the policy may have changed while it was dialled
     if (exchange.signal.aborted) return false;
-    return request.path === undefined
-      ? await serveConnect(context, socket, reader, exchange, request, claims, dialled)
+    return path === undefined
+      ? await serveConnect(context, { socket, reader, exchange, destination, claims, permission, allow, dialled })
       : await forwardRequest({
           socket,
           reader,
           exchange,
           request,
-          path: request.path,
+          path,
           forwards,
           injected,
           upstream: await openUpstream(context, request, dialled, exchange.signal),
@@ -204,38 +205,66 @@ async function authenticate(context: ConnectionContext, request: ProxyRequest): 
   }
 }
 
+/** A port that is TLS's by convention speaks nothing else, but where the proxy itself speaks it to the origin. */
+function mayBePlain({ credentials, sandboxId }: ConnectionContext, destination: Authority): boolean {
+  return destination.port !== 443 || credentials.speaksTls(sandboxId, destination);
+}
+
 async function serveConnect(
   context: ConnectionContext,
-  socket: Socket,
-  reader: SocketReader,
-  exchange: Exchange,
-  request: ProxyRequest,
-  claims: EgressIdentity,
-  dialled: Dialled,
+  connect: {
+    readonly socket: Socket;
+    readonly reader: SocketReader;
+    readonly exchange: Exchange;
+    readonly destination: Authority;
+    readonly claims: EgressIdentity;
+    readonly permission: Permission;
+    /** Has the exchange rest on another permission. */
+    readonly allow: (permission: Permission) => void;
+    readonly dialled: Dialled;
+  },
 ): Promise<boolean> {
-  const { limits } = context;
+  const { limits, gatekeeper } = context;
+  const { socket, reader, exchange, destination, claims, permission, allow, dialled } = connect;
+  const pass = async (): Promise<boolean> => {
+    reader.release();
+    await relay(socket, dialled.socket, { idleTimeoutMs: limits.idleTimeoutMs, signal: exchange.signal });
+    return false;
+  };
+  const refuse = (refusal: Refusal): boolean => {
+    exchange.refuse(refusal);
+    socket.destroy();
+    return false;
+  };
   await writeTo(socket, "HTTP/1.1 200 Connection Established\r\n\r\n");
-  const { destination } = request;
+  if (permission.asked.kind === "bytes") return pass();
   const opening = await readOpening(reader, {
     destination,
-    mayBePlain: destination.port !== 443 || context.credentials.speaksTls(context.sandboxId, destination),
+    mayBePlain: mayBePlain(context, destination),
     timeoutMs: limits.firstBytesTimeoutMs,
     signal: exchange.signal,
   });
-  if (opening.kind === "closed") return false;
-  if (opening.kind === "refused") {
-    exchange.refuse(Refusal.denied(opening.reason, "the first bytes in the tunnel do not agree with it"));
-    socket.destroy();
-    return false;
+  switch (opening.kind) {
+    case "closed":
+      return false;
+    case "refused":
+      return refuse(Refusal.denied(opening.reason, "the first bytes in the tunnel do not agree with it"));
+    case "http":
+      reader.unread(opening.bytes);
+      await serveRequests(context, socket, reader, { authority: destination, claims, first: dialled });
+      return false;
+    case "tls":
+      reader.unread(opening.bytes);
+      try {
+        const tls = gatekeeper.permit(claims, destination, { kind: "tls" });
+        allow(tls);
+        if (tls.wouldDeny !== permission.wouldDeny) exchange.reach(dialled);
+      } catch (fault) {
+        if (fault instanceof Refusal) return refuse(fault);
+        throw fault;
+      }
+      return pass();
   }
-  reader.unread(opening.bytes);
-  if (opening.kind === "http") {
-    await serveRequests(context, socket, reader, { authority: destination, claims, first: dialled });
-    return false;
-  }
-  reader.release();
-  await relay(socket, dialled.socket, { idleTimeoutMs: limits.idleTimeoutMs, signal: exchange.signal });
-  return false;
 }
 
 type Opening =
@@ -251,13 +280,12 @@ async function readOpening(
   reader: SocketReader,
   options: {
     readonly destination: Authority;
-    /** A port that is TLS's by convention speaks nothing else, but where the proxy itself speaks it to the origin. */
     readonly mayBePlain: boolean;
     readonly timeoutMs: number;
     readonly signal: AbortSignal;
   },
 ): Promise<Opening> {
-  const { destination, mayBePlain, timeoutMs, signal } = options;
+  const { destination, timeoutMs, signal } = options;
   const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), signal]);
   let bytes: Buffer = Buffer.alloc(0);
   for (;;) {
@@ -267,7 +295,7 @@ async function readOpening(
     if (more === undefined) return { kind: "closed" };
     bytes = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
     const [first = 0] = bytes;
-    if (mayBePlain && first >= 0x41 && first <= 0x5a) return { kind: "http", bytes }; // a method's first letter
+    if (options.mayBePlain && first >= 0x41 && first <= 0x5a) return { kind: "http", bytes }; // a method's first letter
     const hello = readClientHello(bytes);
     if (hello.kind === "hello") return judgeServerName(hello.serverName, destination.host, bytes);
     if (hello.kind === "invalid" || bytes.length > maximumHelloBytes)

@@ -1,11 +1,12 @@
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Verdict } from "@sandgate/api/policy";
-import type { Authority, PolicyDenial } from "@sandgate/policy";
+import type { Asked, Authority, PolicyDenial } from "@sandgate/policy";
 import type { DecisionReport } from "../control/decision-log.ts";
 import type { CutReason, Refusal } from "../decision/refusal.ts";
 
 /** What an allowed exchange rests on. */
 export interface Allowance {
+  readonly asked: Asked;
   readonly rule: string;
   readonly policyRevision: bigint;
   readonly tokenId: string;
@@ -22,6 +23,7 @@ export class Exchange {
   readonly #abort = new AbortController();
   #facts: DecisionReport;
   #destination: Authority | undefined;
+  #asked: Asked | undefined;
   #credential: { isStillGranted(): boolean } | undefined;
   #wouldDeny: PolicyDenial | undefined;
   #dialled: { readonly address: string; readonly vetted: boolean } | undefined;
@@ -54,6 +56,11 @@ export class Exchange {
     return this.#destination;
   }
 
+  /** What of the destination was allowed. */
+  get asked(): Asked | undefined {
+    return this.#asked;
+  }
+
   /** What was dialled. */
   get dialled(): { readonly address: string; readonly vetted: boolean } | undefined {
     return this.#dialled;
@@ -80,8 +87,9 @@ export class Exchange {
   }
 
   /** Says what allowed it. From now on a change of policy may cut it. */
-  allow(destination: Authority, { rule, policyRevision, wouldDeny }: Allowance): void {
+  allow(destination: Authority, { asked, rule, policyRevision, wouldDeny }: Allowance): void {
     this.#destination = destination;
+    this.#asked = asked;
     this.#wouldDeny = wouldDeny;
     this.#facts = { ...this.#facts, rule, policyRevision };
   }

@@ -1,8 +1,8 @@
 import { type EgressClaims, TokenVerifier, type TrustState } from "@sandgate/identity";
-import { type AddressRange, type Authority, decide, type PolicyDenial } from "@sandgate/policy";
+import { type AddressRange, type Asked, type Authority, decide, type PolicyDenial } from "@sandgate/policy";
 import type { HeaderFields } from "../http/header-fields.ts";
 import { claimLeaves } from "./host-claim.ts";
-import type { PolicyTable } from "./policy-table.ts";
+import type { EnforcedPolicy, PolicyTable } from "./policy-table.ts";
 import { readProxyCredentials } from "./proxy-credentials.ts";
 import { type Outage, Refusal } from "./refusal.ts";
 
@@ -11,6 +11,8 @@ export type EgressIdentity = EgressClaims & { readonly keyId: string };
 
 /** Why a destination is allowed. */
 export interface Permission {
+  /** What is allowed: something that is asked for later is decided on then. */
+  readonly asked: Asked;
   readonly name: string;
   readonly revision: bigint;
   readonly allowedRanges: readonly AddressRange[];
@@ -25,6 +27,9 @@ const denials: Readonly<Record<PolicyDenial, string>> = {
   host_not_allowed: "the sandbox's policy does not allow this host",
   port_not_allowed: "the sandbox's policy allows this host, but not this port",
   ip_not_allowed: "this address is not reachable from a sandbox",
+  protocol_not_allowed: "the sandbox's policy allows this host, but not this protocol",
+  method_not_allowed: "the sandbox's policy allows this host, but not this method",
+  path_not_allowed: "the sandbox's policy allows this host, but not this path",
 };
 
 /** Says who asks, by channel and token together, and whether the sandbox's policy lets it through. */
@@ -99,22 +104,39 @@ export class Gatekeeper {
       throw Refusal.unauthenticated("token_revoked", "the egress token, or its sandbox, was revoked");
   }
 
-  /** What lets the sandbox reach a destination. Throws a Refusal: 403, or 503 where its policy is not known. */
-  permit(claims: EgressClaims, destination: Authority): Permission {
-    const policy = this.#policies.find(claims.sandboxId);
-    if (policy === undefined || !this.#isPolicyCurrent())
-      throw Refusal.fault(503, "policy_unavailable", "the sandbox's policy is not known at the moment");
-    const verdict = decide(policy.compiled, destination, this.#clock());
+  /**
+   * What lets the sandbox open a tunnel. Where plain HTTP cannot follow, TLS is what has to be allowed. Throws as `permit` does.
+   */
+  permitTunnel(claims: EgressClaims, destination: Authority, mayBePlain: boolean): Permission {
+    const policy = this.#requirePolicy(claims);
+    const anything: Asked = { kind: "bytes" };
+    if (decide(policy.compiled, destination, this.#clock(), anything).verdict === "allow")
+      return this.permit(claims, destination, anything);
+    return this.permit(claims, destination, { kind: mayBePlain ? "connection" : "tls" });
+  }
+
+  /** What lets the sandbox ask this of a destination. Throws a Refusal: 403, or 503 where its policy is not known. */
+  permit(claims: EgressClaims, destination: Authority, asked: Asked): Permission {
+    const policy = this.#requirePolicy(claims);
+    const verdict = decide(policy.compiled, destination, this.#clock(), asked);
     const by = { rule: verdict.rule, policyRevision: policy.revision };
     if (verdict.verdict === "deny") throw Refusal.denied(verdict.reason, denials[verdict.reason], by);
     if (!claimLeaves(claims.allowedHosts, destination.host))
       throw Refusal.denied("host_not_allowed", "the token does not allow this host", by);
     return {
+      asked,
       name: verdict.rule,
       revision: policy.revision,
       allowedRanges: verdict.allowedRanges,
       wouldDeny: verdict.verdict === "would_deny" ? verdict.reason : undefined,
     };
+  }
+
+  #requirePolicy({ sandboxId }: EgressClaims): EnforcedPolicy {
+    const policy = this.#policies.find(sandboxId);
+    if (policy === undefined || !this.#isPolicyCurrent())
+      throw Refusal.fault(503, "policy_unavailable", "the sandbox's policy is not known at the moment");
+    return policy;
   }
 
   #requireTrust(): void {

@@ -3,7 +3,6 @@ import type { PolicyDenial } from "@sandgate/policy";
 /** Why a well-formed request was denied by policy or identity: the value of `x-deny-reason`. Stable, for dashboards. */
 export type DenyReason =
   | PolicyDenial
-  | "protocol_not_allowed"
   | "sni_mismatch"
   | "sni_missing"
   | "binding_mismatch"

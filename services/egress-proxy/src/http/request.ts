@@ -1,4 +1,4 @@
-import { type Authority, parseWireAuthority } from "@sandgate/policy";
+import { type Authority, httpMethods, parseWireAuthority } from "@sandgate/policy";
 import { Refusal } from "../decision/refusal.ts";
 import { type BodyFraming, readFraming } from "./body-framing.ts";
 import { HeaderFields } from "./header-fields.ts";
@@ -17,15 +17,6 @@ export interface ProxyRequest {
   /** Whether the client asks for a WebSocket. Other upgrades are not passed on. */
   readonly webSocket: boolean;
 }
-
-/** RFC 9110, PATCH and the WebDAV family. TRACE is left out: it would show a sandbox what others added to its request. */
-const methods: ReadonlySet<string> = new Set(
-  (
-    "GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY LABEL LINK " +
-    "LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH REBIND REPORT SEARCH " +
-    "UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE VERSION-CONTROL"
-  ).split(" "),
-);
 
 /**
  * Reads the lines of a request head. To the proxy itself only CONNECT and absolute-form `http:` targets are requests; with
@@ -60,7 +51,7 @@ export function parseRequest(lines: readonly string[], tunnel?: Authority): Prox
 
 function parseRequestLine(line: string): { method: string; target: string; version: "1.0" | "1.1" } {
   const [, method = "", target = "", version = ""] = /^([A-Z-]+) ([\x21-\x7e]+) (HTTP\/[0-9]\.[0-9])$/.exec(line) ?? [];
-  if (!methods.has(method)) throw Refusal.malformed("the request line is not one of HTTP/1.1");
+  if (!httpMethods.has(method)) throw Refusal.malformed("the request line is not one of HTTP/1.1");
   switch (version) {
     case "HTTP/1.1":
       return { method, target, version: "1.1" };

@@ -36,13 +36,17 @@ export function removeAdded(policy: ReadonlyPolicy, added: readonly ReadonlyRule
 }
 
 /** What a rule says, its name aside: the same text for rules that say the same. */
-export function contentOf({ action, hosts, ports, allowedIps, expireTime }: ReadonlyRule): string {
+export function contentOf(rule: ReadonlyRule): string {
+  const { action, hosts, ports, allowedIps, expireTime, methods = [], paths = [], protocol = 0 } = rule;
   return JSON.stringify([
     action,
     [...hosts].sort(),
     [...ports].sort((one, other) => one - other),
     [...allowedIps].sort(),
     expireTime === undefined ? null : [String(expireTime.seconds), expireTime.nanos],
+    [...methods].sort(),
+    [...paths].sort(),
+    protocol,
   ]);
 }
 

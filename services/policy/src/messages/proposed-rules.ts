@@ -1,4 +1,4 @@
-import { lintPolicy, type ReadonlyRule, type RuleMessage, ruleAction, ruleName } from "@sandgate/policy";
+import { lintPolicy, type ReadonlyRule, type RuleMessage, ruleAction, ruleName, ruleProtocol } from "@sandgate/policy";
 import { ServiceError } from "@sandgate/rpc";
 import { submissionLimits } from "../domain/proposal-limits.ts";
 import { policyInvalid } from "./policy-invalid.ts";
@@ -13,20 +13,27 @@ export function readProposedRules(
   options: { readonly field: string; readonly bySandbox: boolean },
 ): readonly RuleMessage[] {
   const { field, bySandbox } = options;
-  const entries = rules.reduce((sum, rule) => sum + rule.hosts.length + rule.ports.length + rule.allowedIps.length, 0);
+  const entries = rules
+    .flatMap(({ hosts, ports, allowedIps, methods = [], paths = [] }) => [hosts, ports, allowedIps, methods, paths])
+    .reduce((sum, { length }) => sum + length, 0);
   if (rules.length === 0 || rules.length > submissionLimits.rules || entries > submissionLimits.entries)
-    throw new ServiceError("REQUEST_INVALID", "a request has 1 to 20 rules, with at most 100 hosts and ports in all", {
-      field,
-    });
+    throw new ServiceError(
+      "REQUEST_INVALID",
+      "a request has 1 to 20 rules, with at most 100 hosts, ports, methods and paths in all",
+      {
+        field,
+      },
+    );
   const taken = new Set<unknown>(bySandbox ? [] : rules.map(({ name }) => name));
   const named = rules.map((rule) =>
     bySandbox || rule.name === "" ? { ...rule, name: ruleName(rule.hosts[0] ?? "", taken) } : rule,
   );
-  for (const { name, action, allowedIps, expireTime } of named) {
+  for (const { name, action, allowedIps, expireTime, protocol } of named) {
     const refuse = (at: string, message: string) => policyInvalid([{ rule: name, field: at, message }]);
     if (action !== ruleAction.allow) throw refuse("action", "only rules that allow are proposed");
     if (expireTime !== undefined) throw refuse("expire_time", "how long a rule stays is for its approval to say");
     if (bySandbox && allowedIps.length > 0) throw refuse("allowed_ips", "a sandbox proposes hosts alone");
+    if (bySandbox && protocol === ruleProtocol.tcp) throw refuse("protocol", "a sandbox proposes http and https alone");
   }
   const check = lintPolicy({ rules: named });
   if (!check.ok) throw policyInvalid(check.faults);
