@@ -10,6 +10,7 @@ import type { PolicyTable } from "../decision/policy-table.ts";
 import { type CutReason, Refusal } from "../decision/refusal.ts";
 import type { Limits } from "../limits.ts";
 import { type ConnectionContext, serveConnection } from "./connection.ts";
+import { DecisionPages } from "./decision-pages.ts";
 import { Exchange } from "./exchange.ts";
 import { writeRefusal } from "./refusal-reply.ts";
 
@@ -147,6 +148,7 @@ export class Channel {
       dialer,
       credentials,
       originAuthorities,
+      pages: new DecisionPages(clock),
       limits,
       viaName,
       onFault,

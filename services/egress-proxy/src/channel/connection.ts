@@ -10,9 +10,10 @@ import { HeadScanner } from "../http/head-scanner.ts";
 import { type ProxyRequest, parseRequest } from "../http/request.ts";
 import type { Limits } from "../limits.ts";
 import { maximumHelloBytes, readClientHello } from "../tls/client-hello.ts";
+import { type DecisionPages, writeDecisionPage } from "./decision-pages.ts";
 import type { Exchange } from "./exchange.ts";
 import { forwardRequest } from "./forward-request.ts";
-import { writeRefusal } from "./refusal-reply.ts";
+import { decisionsHost, writeRefusal } from "./refusal-reply.ts";
 import { isConnectionFault, SocketReader, writeTo } from "./socket-reader.ts";
 import { relay } from "./tunnel.ts";
 
@@ -24,6 +25,7 @@ export interface ConnectionContext {
   readonly credentials: CredentialInjector;
   /** PEM of the authorities of origins that the proxy itself speaks TLS to; undefined: those that Node brings. */
   readonly originAuthorities: readonly string[] | undefined;
+  readonly pages: DecisionPages;
   readonly limits: Limits;
   /** Names this proxy in Via, so that a request that comes back to it is known. */
   readonly viaName: string;
@@ -89,8 +91,9 @@ async function serveRequests(
       if (!begun) return; // nothing was asked
       exchange.refuse(fault);
       const { decisionId, facts } = exchange;
-      const about = { decisionId, sandboxId: context.sandboxId, host: facts.host, port: facts.port, headOnly };
-      if (socket.writable) socket.end(writeRefusal(fault, about), "latin1");
+      const about = { decisionId, sandboxId: context.sandboxId, ...facts };
+      context.pages.note(fault, about);
+      if (socket.writable) socket.end(writeRefusal(fault, { ...about, headOnly }), "latin1");
       return;
     } finally {
       context.end(exchange);
@@ -111,6 +114,11 @@ async function serveRequest(
   if (tunnel !== undefined) gatekeeper.requireStanding(tunnel.claims);
   const claims = tunnel?.claims ?? (await authenticate(context, request));
   const { destination, method, path } = request;
+  if (path !== undefined && destination.host.text === decisionsHost) {
+    exchange.keepToItself();
+    await writeTo(socket, writeDecisionPage(context.pages.answer(method, path), method === "HEAD"));
+    return false;
+  }
   const permission =
     path === undefined
       ? gatekeeper.permitTunnel(claims, destination, mayBePlain(context, destination))
@@ -233,6 +241,7 @@ async function serveConnect(
   };
   const refuse = (refusal: Refusal): boolean => {
     exchange.refuse(refusal);
+    context.pages.note(refusal, { decisionId: exchange.decisionId, sandboxId: context.sandboxId, ...exchange.facts });
     socket.destroy();
     return false;
   };

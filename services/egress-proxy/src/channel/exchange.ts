@@ -126,6 +126,11 @@ export class Exchange {
     this.#abort.abort();
   }
 
+  /** Nothing of it is reported: the proxy answered it by itself, and nothing was decided. */
+  keepToItself(): void {
+    this.#ended = true;
+  }
+
   /** Reports its end, if its request was understood and nothing was said of its end yet. */
   close(): void {
     if (!this.#ended && this.#facts.host !== undefined) this.#end({});

@@ -1,5 +1,8 @@
 import type { Refusal } from "../decision/refusal.ts";
 
+/** The name under which a sandbox reads what it was refused. No policy is asked for it, and nothing is dialled. */
+export const decisionsHost = "decisions.sandgate";
+
 const phrases: Readonly<Record<number, string>> = {
   400: "Bad Request",
   403: "Forbidden",
@@ -14,34 +17,28 @@ const phrases: Readonly<Record<number, string>> = {
   505: "HTTP Version Not Supported",
 };
 
+/** What a refusal was about. */
+export interface RefusedRequest {
+  readonly decisionId: string;
+  readonly sandboxId: string;
+  /** Empty where it was not understood. */
+  readonly host: string;
+  readonly port: number;
+}
+
 /**
  * The answer to a request that is not forwarded: status, the reason in a header, and a problem+json body (RFC 9457) which,
  * for a denial by policy, says how to ask for access. It quotes nothing of the request but the canonical host.
  */
 export function writeRefusal(
   refusal: Refusal,
-  about: {
-    readonly decisionId: string;
-    readonly sandboxId: string;
-    readonly host: string;
-    readonly port: number;
+  about: RefusedRequest & {
     /** Without a body, for HEAD. */
     readonly headOnly: boolean;
   },
 ): string {
   const title = phrases[refusal.status] ?? "Error";
-  const byPolicy = refusal.status === 403 && about.host !== "";
-  const body = `${JSON.stringify({
-    type: "about:blank",
-    title,
-    status: refusal.status,
-    detail: refusal.message,
-    reason: refusal.reason,
-    decision_id: about.decisionId,
-    ...(about.host === "" ? {} : { host: about.host, port: about.port }),
-    ...(refusal.rule === "" ? {} : { rule: refusal.rule }),
-    ...(byPolicy ? { how_to_ask: howToAsk(refusal.reason, about) } : {}),
-  })}\n`;
+  const body = `${JSON.stringify({ type: "about:blank", title, ...explainRefusal(refusal, about) })}\n`;
   const fields = [
     `HTTP/1.1 ${refusal.status} ${title}`,
     "content-type: application/problem+json",
@@ -57,13 +54,26 @@ export function writeRefusal(
   return `${fields.join("\r\n")}\r\n\r\n${about.headOnly ? "" : body}`;
 }
 
-function howToAsk(
-  reason: Refusal["reason"],
-  about: { decisionId: string; sandboxId: string; host: string; port: number },
-): string {
+/** What a sandbox is told of a refusal, as members of a JSON object. */
+export function explainRefusal(refusal: Refusal, about: RefusedRequest): Readonly<Record<string, unknown>> {
+  const byPolicy = refusal.status === 403 && about.host !== "";
+  return {
+    status: refusal.status,
+    detail: refusal.message,
+    reason: refusal.reason,
+    outlook: refusal.outlook,
+    decision_id: about.decisionId,
+    page: `http://${decisionsHost}/${about.decisionId}`,
+    ...(about.host === "" ? {} : { host: about.host, port: about.port }),
+    ...(refusal.rule === "" ? {} : { rule: refusal.rule }),
+    ...(byPolicy ? { how_to_ask: howToAsk(refusal, about) } : {}),
+  };
+}
+
+function howToAsk({ reason, outlook }: Refusal, about: RefusedRequest): string {
   const { decisionId, sandboxId, host, port } = about;
   const give = `give an operator this decision id and destination (${host}:${port})`;
-  if (reason === "host_not_allowed" || reason === "port_not_allowed")
+  if (outlook === "requestable" && (reason === "host_not_allowed" || reason === "port_not_allowed"))
     return (
       `${give}; they propose it with \`sandgate policy propose ${sandboxId} --decision ${decisionId}\`, review what it would change, ` +
       "and approve it for a time or for good"

@@ -120,7 +120,8 @@ export class Gatekeeper {
     const policy = this.#requirePolicy(claims);
     const verdict = decide(policy.compiled, destination, this.#clock(), asked);
     const by = { rule: verdict.rule, policyRevision: policy.revision };
-    if (verdict.verdict === "deny") throw Refusal.denied(verdict.reason, denials[verdict.reason], by);
+    if (verdict.verdict === "deny")
+      throw Refusal.denied(verdict.reason, denials[verdict.reason], { ...by, requestable: !verdict.forbidden });
     if (!claimLeaves(claims.allowedHosts, destination.host))
       throw Refusal.denied("host_not_allowed", "the token does not allow this host", by);
     return {

@@ -38,8 +38,23 @@ export type ProxyFault =
   | Outage
   | "client_closed";
 
-/** Where it was no rule of a policy that decided. */
-const nobody = { rule: "", policyRevision: 0n };
+/**
+ * What a client can expect. `requestable`: another policy may allow it. `final`: no approval opens it. `passing`: the same request, with a
+ * credential or at another time, may be served.
+ */
+export type Outlook = "requestable" | "final" | "passing";
+
+/** Who decided. */
+interface DecidedBy {
+  /** Empty where no rule did. */
+  readonly rule: string;
+  /** 0 where no policy did. */
+  readonly policyRevision: bigint;
+  /** Whether another policy may allow it. */
+  readonly requestable: boolean;
+}
+
+const nobody: DecidedBy = { rule: "", policyRevision: 0n, requestable: false };
 
 /** A request that is answered by the proxy itself, and not forwarded. The connection is closed after the answer. */
 export class Refusal extends Error {
@@ -52,13 +67,14 @@ export class Refusal extends Error {
   readonly rule: string;
   /** The revision of the policy that decided; 0 where none did. */
   readonly policyRevision: bigint;
+  readonly outlook: Outlook;
 
   private constructor(
     kind: "deny" | "fault",
     status: number,
     reason: DenyReason | ProxyFault,
     message: string,
-    by: { readonly rule: string; readonly policyRevision: bigint },
+    by: DecidedBy,
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -67,6 +83,8 @@ export class Refusal extends Error {
     this.reason = reason;
     this.rule = by.rule;
     this.policyRevision = by.policyRevision;
+    if (by.requestable) this.outlook = "requestable";
+    else this.outlook = status === 400 || status === 403 ? "final" : "passing";
   }
 
   /** 400: the bytes are no request that this proxy serves. */
@@ -75,7 +93,7 @@ export class Refusal extends Error {
   }
 
   /** 403: the policy, or the channel's identity, does not allow it. */
-  static denied(reason: DenyReason, message: string, by: Partial<typeof nobody> = {}): Refusal {
+  static denied(reason: DenyReason, message: string, by: Partial<DecidedBy> = {}): Refusal {
     return new Refusal("deny", 403, reason, message, { ...nobody, ...by });
   }
 
