@@ -377,6 +377,15 @@ export function createCommandTree(runner: Runner, version: string): Command {
       ),
     );
 
+  command(program, "explain")
+    .summary("say why a request was let through or denied, and what to do about it")
+    .argument("<decision>", "the id of a decision: dec-…")
+    .action(
+      action<[string], unknown>(runner, async (context, [decision]) =>
+        (await import("./commands/explain-decision.ts")).printDecisionExplanation(context, decision),
+      ),
+    );
+
   addProviderCommands(program, runner);
 
   program.commandsGroup("Identity:");

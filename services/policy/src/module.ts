@@ -13,6 +13,7 @@ import { ChangeFeed } from "./feed/change-feed.ts";
 import { approvePolicyProposal } from "./handlers/approve-policy-proposal.ts";
 import { createProvider } from "./handlers/create-provider.ts";
 import { deleteProvider } from "./handlers/delete-provider.ts";
+import { explainDecision } from "./handlers/explain-decision.ts";
 import { getDraftPolicy } from "./handlers/get-draft-policy.ts";
 import { getInferenceBundle } from "./handlers/get-inference-bundle.ts";
 import { getPolicy } from "./handlers/get-policy.ts";
@@ -154,6 +155,7 @@ export function createPolicyModule(deps: PolicyModuleDeps): PolicyModule {
         undoPolicyProposal: undoPolicyProposal({ store, proposals, clock }),
         reportDecisions: reportDecisions({ store, clock }),
         listDecisions: listDecisions({ store }),
+        explainDecision: explainDecision({ store, clock }),
         watchDecisions: watchDecisions({ store, feed }),
         listAuditEvents: listAuditEvents({ audit }),
         verifyAuditLog: verifyAuditLog({ audit }),

@@ -52,6 +52,7 @@ const aboutOneOfTheOrganization: Readonly<Record<string, string>> = {
   DisableUser: "USER_NOT_FOUND",
   EnableUser: "USER_NOT_FOUND",
   RevokeOperatorCertificates: "OPERATOR_CERTIFICATE_NOT_FOUND",
+  ExplainDecision: "DECISION_NOT_FOUND",
   GetProvider: "PROVIDER_NOT_FOUND",
   UpdateProvider: "PROVIDER_NOT_FOUND",
   DeleteProvider: "PROVIDER_NOT_FOUND",

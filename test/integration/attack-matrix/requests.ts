@@ -194,6 +194,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   ReportPolicyStatus: ({ world }) => [{ enforcements: [{ sandboxId: world.own.id, revision: 1n }] }],
   ReportDecisions: () => [{ proxyRunId: "matrix", firstSequence: 1n }],
   ListDecisions: aboutOwn,
+  ExplainDecision: async ({ world }) => [{ decisionId: await reportedDecision(world) }],
   WatchDecisions: ({ world, signal }) => {
     keepDeciding(world, signal);
     return [{ sandbox: world.own.id }];
@@ -252,6 +253,17 @@ async function boundProviderId(world: World, name: string): Promise<string> {
     if (bound !== undefined) return bound.providerId;
   }
   throw new Error("the provider is not granted");
+}
+
+/** A decision about "own" that a proxy has reported. */
+async function reportedDecision(world: World): Promise<string> {
+  const decisionId = world.own.id.replace("sbx", "dec");
+  await createClient(PolicyService, world.serviceChannel("egress-proxy", "policy")).reportDecisions({
+    proxyRunId: crypto.randomUUID(),
+    firstSequence: 1n,
+    decisions: [{ decisionId, sandboxId: world.own.id, verdict: Verdict.DENIED, host: "a.example.test", port: 80 }],
+  });
+  return decisionId;
 }
 
 /** A container token for "own" that an administrator has minted. */

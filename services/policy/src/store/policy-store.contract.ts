@@ -368,6 +368,27 @@ export function describePolicyStore(name: string, start: () => PolicyStoreSubjec
     const all = async (store: PolicyStore, scope: SandboxScope) =>
       (await store.listDecisions(scope, { verdicts: [], pageSize: 1000, before: undefined })).items;
 
+    it("finds a decision with the policies around it, within its organization alone, also when the sandbox is gone", async () => {
+      const { store } = start();
+      const scope = await living(store);
+      const one = decision(scope.sandboxId, 1, { policyRevision: 1n });
+      const two = decision(scope.sandboxId, 2, { policyRevision: 0n });
+      await store.storeDecisions(report([one, two]));
+      await store.setPolicy(scope, allow("b.example.test"), author);
+      const find = (organization: string, { decisionId }: DecisionRecord) =>
+        store.findDecision(organization, decisionId);
+      expect(await find(scope.organizationId, one)).toMatchObject({
+        decision: one,
+        decidedBy: { rules: [{ hosts: ["a.example.test"] }] },
+        current: { revision: 2n, policy: { rules: [{ hosts: ["b.example.test"] }] } },
+        gone: false,
+      });
+      expect(await find(scope.organizationId, two)).toMatchObject({ decidedBy: undefined });
+      expect(await find(crypto.randomUUID(), one)).toBeUndefined();
+      await store.retire([scope.sandboxId]);
+      expect(await find(scope.organizationId, one)).toMatchObject({ gone: true });
+    });
+
     it("stores a decision as it was reported, and takes its end when it is reported", async () => {
       const { store } = start();
       const scope = await living(store);

@@ -1,6 +1,7 @@
 import type { Enforcement, PolicyRevision, Verdict } from "@sandgate/api/policy";
 import type { SandboxScope } from "@sandgate/identity";
 import type { DecisionRecord } from "../domain/decision-record.ts";
+import type { DecisionContext } from "../messages/explain-decision.ts";
 import type { PolicyChange } from "../messages/policy-change.ts";
 
 /** Who changes a policy, for the revision and the audit log. */
@@ -72,7 +73,7 @@ export interface PruneResult {
 
 /**
  * Keeps policies, what of them is enforced, and decisions. Every change is announced to the change feeds of all replicas
- * once it is committed. What is one sandbox's own is reached with a SandboxScope alone; the rest is for services.
+ * once it is committed. What is one sandbox's own is reached with a SandboxScope, or within an organization; the rest is for services.
  */
 export interface PolicyStore {
   /**
@@ -111,6 +112,8 @@ export interface PolicyStore {
   storeDecisions(report: DecisionReport): Promise<bigint>;
   /** Decisions, newest first. */
   listDecisions(scope: SandboxScope, query: DecisionQuery): Promise<Page<DecisionRecord>>;
+  /** A decision of a sandbox of the organization, also of one that is gone, with the policies around it; undefined if none is kept. */
+  findDecision(organizationId: string, decisionId: string): Promise<DecisionContext | undefined>;
   /** How far the changes of decisions have come. */
   findDecisionPosition(): Promise<bigint>;
   /** The sandbox's decisions that were stored or changed after a position, at most 500. */

@@ -13,6 +13,7 @@ import { ServiceError } from "@sandgate/rpc";
 import { type DecisionRecord, mergeDecisions } from "../domain/decision-record.ts";
 import { planReport } from "../domain/decision-report.ts";
 import { topics } from "../feed/topics.ts";
+import type { DecisionContext } from "../messages/explain-decision.ts";
 import { microsecondsOf } from "../messages/microseconds.ts";
 import { digestPolicyChange, type PolicyChange } from "../messages/policy-change.ts";
 import { announcedChange, type ChangeDeps } from "./announced-change.ts";
@@ -307,6 +308,35 @@ export class PostgresPolicyStore implements PolicyStore {
       ],
     );
     return { items: rows.slice(0, query.pageSize).map(toDecision), more: rows.length > query.pageSize };
+  }
+
+  async findDecision(organizationId: string, decisionId: string): Promise<DecisionContext | undefined> {
+    const { rows } = await this.#pool.query<
+      DecisionRow & {
+        readonly decided_by: Buffer | null;
+        readonly current_revision: bigint;
+        readonly current_policy: Buffer;
+        readonly gone: boolean;
+      }
+    >(
+      `select ${decisionColumns}, former.policy as decided_by, c.revision as current_revision, newest.policy as current_policy,
+              c.retire_time is not null as gone
+         from decisions d
+         join current_policies c on c.sandbox_id = d.sandbox_id
+         join policy_revisions newest on newest.sandbox_id = c.sandbox_id and newest.revision = c.revision
+         left join policy_revisions former on former.sandbox_id = d.sandbox_id and former.revision = d.policy_revision
+        where d.decision_id = $2 and c.organization_id = $1`,
+      [organizationId, decisionId],
+    );
+    const [row] = rows;
+    return row === undefined
+      ? undefined
+      : {
+          decision: toDecision(row),
+          decidedBy: row.decided_by === null ? undefined : fromBinary(PolicySchema, row.decided_by),
+          current: { revision: row.current_revision, policy: fromBinary(PolicySchema, row.current_policy) },
+          gone: row.gone,
+        };
   }
 
   async findDecisionPosition(): Promise<bigint> {
