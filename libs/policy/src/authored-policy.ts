@@ -1,3 +1,4 @@
+import { hostGroups, hostsOf } from "./catalogue.ts";
 import { lintPolicy } from "./lint.ts";
 import {
   type PolicyCheck,
@@ -13,7 +14,7 @@ import {
 import { readExpiry, writeExpiry } from "./rule-expiry.ts";
 import { ruleName } from "./rule-name.ts";
 
-/** A rule as a person writes it. A host alone stands for a rule that allows it. */
+/** A rule as a person writes it. A host alone stands for a rule that allows it; `@name` stands for the hosts of a group. */
 export type AuthoredRule =
   | string
   | {
@@ -111,22 +112,39 @@ export function formatAuthoredPolicy(policy: ReadonlyPolicy): AuthoredPolicy {
 /** A policy that allows these hosts on their default ports, or on the one after a colon. */
 export function policyOfHosts(hosts: readonly string[]): PolicyCheck {
   const taken = new Set<unknown>();
+  const faults: PolicyFault[] = [];
   const rules = hosts.map((written): RuleMessage => {
     const [, host = written, port] = /^(.*?)(?::([0-9]{1,5}))?$/s.exec(written) ?? [];
+    const name = ruleName(host, taken);
     return {
       ...emptyRule(),
-      name: ruleName(host, taken),
-      hosts: [host],
+      name,
+      hosts: expand([host], (field, message) => faults.push({ rule: name, field, message })),
       ports: port === undefined ? [] : [Number(port)],
     };
   });
-  return lintPolicy({ rules } satisfies PolicyMessage);
+  const linted = lintPolicy({ rules } satisfies PolicyMessage);
+  if (faults.length === 0) return linted;
+  return { ok: false, faults: linted.ok ? faults : mergeFaults(faults, linted.faults) };
+}
+
+/** Hosts with the groups among them as their hosts. */
+function expand(hosts: readonly string[], fault: Fault): string[] {
+  return hosts.flatMap((written, index) => {
+    const found = hostsOf(written);
+    if (found === undefined)
+      fault(
+        `hosts[${index}]`,
+        `there is no such group; there are ${hostGroups.map(({ name }) => `@${name}`).join(", ")}`,
+      );
+    return found ?? [written];
+  });
 }
 
 type Fault = (field: string, message: string) => void;
 
 function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage {
-  if (typeof rule === "string") return { ...emptyRule(), name: ruleName(rule, taken), hosts: [rule] };
+  if (typeof rule === "string") return { ...emptyRule(), name: ruleName(rule, taken), hosts: expand([rule], fault) };
   if (!isRecord(rule)) {
     fault("rule", "a rule is a host or an object");
     return emptyRule();
@@ -137,7 +155,7 @@ function readRule(rule: unknown, taken: Set<unknown>, fault: Fault): RuleMessage
   return {
     name: readName(rule.name, hosts[0] ?? allowedIps[0] ?? "", taken, fault),
     action: readAction(rule.action, fault),
-    hosts,
+    hosts: expand(hosts, fault),
     ports: readList(rule, "ports", "number", fault),
     allowedIps,
     ...(rule.expire_time === undefined ? {} : { expireTime: parseExpiry(rule.expire_time, fault) }),

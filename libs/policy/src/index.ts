@@ -9,6 +9,7 @@ export {
   parseAuthoredPolicy,
   policyOfHosts,
 } from "./authored-policy.ts";
+export { type HostGroup, hostGroups } from "./catalogue.ts";
 export { type CompiledPolicy, type CompiledRule, compilePolicy, PolicyNotCompiled } from "./compile.ts";
 export { type Asked, decide, type PolicyDenial, type PolicyVerdict } from "./decide.ts";
 export { decideDialled } from "./decide-dialled.ts";

@@ -31,7 +31,7 @@ it.each([
     ["is written in Han and Katakana letters, which may look like others: 東京タワー.example.com"],
   ],
   ["a wildcard", "*.example.com", ["allows every name below it, at any depth: *.example.com"]],
-  ["a public suffix", "github.io", ["is a public suffix itself: github.io"]],
+  ["a public suffix", "blogspot.com", ["is a public suffix itself: blogspot.com"]],
 ] as const)("says of %s what a reviewer should know", (_what, host, messages) => {
   expect(warningsFor(host)).toEqual(messages.map((message) => `hosts[0] ${message}`));
 });

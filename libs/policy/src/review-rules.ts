@@ -1,6 +1,7 @@
 import { domainToUnicode } from "node:url";
 import { getPublicSuffix } from "tldts";
-import { type ReadonlyRule, ruleProtocol } from "./policy-message.ts";
+import { takesUploads } from "./catalogue.ts";
+import { type ReadonlyRule, ruleAction, ruleProtocol } from "./policy-message.ts";
 
 /** Something about a rule that whoever approves it should know. */
 export interface ReviewWarning {
@@ -18,7 +19,18 @@ export function reviewRules(rules: readonly ReadonlyRule[]): readonly ReviewWarn
   for (const rule of rules) {
     const warn = (field: string, message: string, value: string) =>
       warnings.push({ rule: rule.name, field, message, value });
-    for (const [index, host] of rule.hosts.entries()) reviewHost(host, (...said) => warn(`hosts[${index}]`, ...said));
+    if (rule.action === ruleAction.deny) continue; // it opens nothing
+    const readsOnly =
+      rule.methods?.every((method) => method === "GET" || method === "HEAD") === true && rule.methods.length > 0;
+    for (const [index, host] of rule.hosts.entries()) {
+      reviewHost(host, (...said) => warn(`hosts[${index}]`, ...said));
+      if (!readsOnly && takesUploads(host))
+        warn(
+          `hosts[${index}]`,
+          "exfiltration-capable: takes uploads from anybody, or serves what anybody puts there",
+          host,
+        );
+    }
     for (const [index, port] of rule.ports.entries())
       if (port !== 80 && port !== 443) warn(`ports[${index}]`, "not a port of the web", String(port));
     for (const [index, range] of rule.allowedIps.entries())

@@ -92,7 +92,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .argument("<command...>", "the command and its arguments; put -- before it")
     .option(
       "-a, --allow <host[:port]>",
-      "a host it may reach, on ports 80 and 443 or on this one; repeatable",
+      "a host it may reach, on ports 80 and 443 or on this one, or a @group; repeatable",
       collect,
       [],
     )
@@ -134,7 +134,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .summary("create a sandbox")
     .argument("[name]", "its name; default: the service makes one")
     .argument("[command...]", "its main process, after --")
-    .option("-a, --allow <host[:port]>", "a host it may reach; repeatable", collect, [])
+    .option("-a, --allow <host[:port]>", "a host it may reach, or a @group; repeatable", collect, [])
     .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
     .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
     .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
@@ -355,6 +355,13 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], unknown>(runner, async (context, [sandbox]) =>
         (await import("./commands/policy-models.ts")).printModels(context, sandbox),
+      ),
+    );
+  command(policy, "groups")
+    .summary("list the groups of hosts that a policy can name, such as @python; needs no suite")
+    .action(
+      action<[], unknown>(runner, async (context) =>
+        (await import("./commands/policy-groups.ts")).printHostGroups(context),
       ),
     );
   command(policy, "lint")
