@@ -194,6 +194,21 @@ describe("a sandbox that lives on", { timeout: 60_000 }, () => {
     expect(stale).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("read the policy again") });
   });
 
+  it("shows a policy's revisions and what makes one of another, and goes back to one", async () => {
+    const before = await suite.json("policy", "history", "box", "--limit", "2");
+    const [newest, former] = before.map(({ revision }) => String(revision));
+    await suite.json("policy", "set", "box", "--allow", "other.example", "--wait");
+    const [difference] = await suite.json("policy", "diff", "box", String(newest));
+    expect(difference).toMatchObject({ added: [{ hosts: ["other.example"] }], changed: [] });
+    const [back] = await suite.json("policy", "rollback", "box", String(newest), "--wait");
+    expect(back).toMatchObject({ revision: { revision: String(Number(newest) + 2) } });
+    expect(await suite.json("policy", "diff", "box", String(newest))).toEqual([
+      { added: [], removed: [], changed: [], sections: {} },
+    ]);
+    expect(Number(former)).toBeLessThan(Number(newest));
+    expect((await suite.sandgate(["policy", "rollback", "box", "999"])).exitCode).toBe(3);
+  });
+
   it("has its decisions listed", async () => {
     await suite.sandgate(["exec", "box", "--", node, "-e", get("http://nowhere.example/")]);
     const { stdout } = await suite.sandgate(["run", "--json", "--", node, "-e", get("http://nowhere.example/")]);
@@ -201,6 +216,18 @@ describe("a sandbox that lives on", { timeout: 60_000 }, () => {
     expect(first).toMatchObject({ decision: { host: "nowhere.example", verdict: "VERDICT_DENIED" } });
     const decisions = await suite.json("decisions", "box", "--denied");
     expect(decisions).toMatchObject([{ host: "nowhere.example", reason: "host_not_allowed" }]);
+  });
+
+  it("explains a decision, and says that there is none", async () => {
+    const denied = async () =>
+      (await suite.json("decisions", "box", "--denied")).map(({ decisionId }) => String(decisionId));
+    const [explained] = await suite.json("explain", (await denied()).at(-1) ?? "");
+    expect(explained).toMatchObject({
+      outlook: "OUTLOOK_REQUESTABLE",
+      decision: { host: "nowhere.example" },
+      nextCommand: expect.stringMatching(/^sandgate policy propose sbx-/),
+    });
+    expect((await suite.sandgate(["explain", "dec-aaaaaaaaaaaaaaaaaaaa"])).exitCode).toBe(3);
   });
 
   it("cannot paint on the terminal of who lists it", async () => {

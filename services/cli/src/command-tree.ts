@@ -32,7 +32,7 @@ import type { GetPolicyOptions } from "./commands/policy-get.ts";
 import type { ModeName } from "./commands/policy-mode.ts";
 import type { ListProposalsOptions } from "./commands/policy-proposals.ts";
 import type { ProposeOptions } from "./commands/policy-propose.ts";
-import type { SetPolicyOptions } from "./commands/policy-set.ts";
+import type { SetPolicyOptions, StorePolicyOptions } from "./commands/policy-set.ts";
 import type { TestPolicyOptions } from "./commands/policy-test.ts";
 import type { ProviderOptions } from "./commands/provider-create.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
@@ -225,6 +225,38 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string, string | undefined], SetPolicyOptions>(runner, async (context, [sandbox, file], options) =>
         (await import("./commands/policy-set.ts")).setPolicy(context, sandbox, file, options),
+      ),
+    );
+  command(policy, "history")
+    .summary("list the revisions of a sandbox's policy")
+    .argument("<sandbox>", "name or id")
+    .option("--limit <n>", "at most so many, the newest", count, 20)
+    .action(
+      action<[string], { readonly limit: number }>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/policy-history.ts")).printHistory(context, sandbox, options),
+      ),
+    );
+  command(policy, "diff")
+    .summary("say what makes one policy of another")
+    .argument("<sandbox>", "name or id")
+    .argument("<from>", "a revision of its policy, or a file")
+    .argument("[to]", "a revision, or a file, instead of the newest revision")
+    .action(
+      action<[string, string, string | undefined], unknown>(runner, async (context, [sandbox, from, to]) =>
+        (await import("./commands/policy-diff.ts")).printDifference(context, sandbox, from, to),
+      ),
+    );
+  command(policy, "rollback")
+    .summary("set what a sandbox's policy was in an earlier revision")
+    .argument("<sandbox>", "name or id")
+    .argument("<revision>", "the earlier revision; it becomes the next one", count)
+    .option("--wait", "wait until it is enforced, and say how long that took")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 10_000)
+    .action(
+      action<[string, number], Omit<StorePolicyOptions, "expectRevision">>(
+        runner,
+        async (context, [sandbox, revision], options) =>
+          (await import("./commands/policy-rollback.ts")).rollBack(context, sandbox, revision, options),
       ),
     );
   command(policy, "mode")

@@ -1,5 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { type Enforcement, EnforcementSchema, PolicyRevisionSchema, PolicyService } from "@sandgate/api/policy";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type Enforcement,
+  EnforcementSchema,
+  PolicyRevisionSchema,
+  type PolicySchema,
+  PolicyService,
+} from "@sandgate/api/policy";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import type { CommandContext } from "../command-context.ts";
 import { CommandFailure, usageFailure } from "../command-failure.ts";
@@ -10,12 +17,17 @@ import { formatDuration } from "../quantities.ts";
 import { readRequestedPolicy } from "../session/policy-source.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 
-/** Options of `sandgate policy set`. */
-export interface SetPolicyOptions {
-  readonly allow: readonly string[];
+/** How a revision is stored. */
+export interface StorePolicyOptions {
+  /** 0: whichever is the newest. */
   readonly expectRevision: number;
   readonly wait?: boolean;
   readonly timeout: number;
+}
+
+/** Options of `sandgate policy set`. */
+export interface SetPolicyOptions extends StorePolicyOptions {
+  readonly allow: readonly string[];
 }
 
 /** `sandgate policy set`: stores a new revision and, with `--wait`, says when the proxy enforces it. */
@@ -25,10 +37,20 @@ export async function setPolicy(
   file: string | undefined,
   options: SetPolicyOptions,
 ): Promise<number> {
-  const { output } = context;
-  const { signal } = context.interruptions;
   const policy = await readRequestedPolicy({ allow: options.allow, file });
   if (policy === undefined) throw usageFailure("there is no policy to set", "name a file, or hosts with --allow");
+  return storePolicy(context, sandbox, policy, options);
+}
+
+/** Stores a policy as the next revision, and says so. */
+export async function storePolicy(
+  context: CommandContext,
+  sandbox: string,
+  policy: MessageInitShape<typeof PolicySchema>,
+  options: StorePolicyOptions,
+): Promise<number> {
+  const { output } = context;
+  const { signal } = context.interruptions;
   const connection = new SuiteConnection(context.clientFile());
   const client = connection.client("policy", PolicyService);
   const watch = options.wait === true ? await PolicyWatch.open(client, sandbox, signal, options.timeout) : undefined;
