@@ -48,6 +48,7 @@ import type { UpOptions } from "./commands/up.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
+import { type PhaseName, parsePhaseName } from "./phase-name.ts";
 import type { StateName } from "./proposal-view.ts";
 import { parseProviderEndpoint } from "./provider-endpoint.ts";
 import { providerKinds } from "./provider-kinds.ts";
@@ -138,6 +139,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
     .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
     .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
+    .option("-l, --label <key=value>", "mark it, not with secrets; repeatable", collect, [])
     .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
     .option("--max-processes <n>", "at most so many processes", count)
     .option("--max-open-files <n>", "at most so many open files for each process", count)
@@ -154,6 +156,9 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .alias("list")
     .summary("list the sandboxes")
     .option("--all", "deleted ones, too")
+    .option("-l, --label <key=value>", "only those with this label; repeatable: with all of them", collect, [])
+    .option("--phase <phase>", "only those in this phase; repeatable: in any of them", phases, [])
+    .option("--owner <user-id>", "only those of this user: `sandgate whoami` prints your id")
     .option("-q, --quiet", "ids only")
     .option("--limit <n>", "at most so many, newest first", count)
     .action(
@@ -1028,6 +1033,12 @@ function action<Values extends readonly unknown[], Options>(
 
 function collect(value: string, previous: readonly string[]): readonly string[] {
   return [...previous, value];
+}
+
+function phases(value: string, previous: readonly PhaseName[]): readonly PhaseName[] {
+  const phase = parsePhaseName(value);
+  if (phase === undefined) throw new InvalidArgumentError("it must be a phase, such as READY, STOPPED or FAILED.");
+  return [...previous, phase];
 }
 
 function count(value: string): number {

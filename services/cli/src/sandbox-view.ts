@@ -35,6 +35,8 @@ export function printSandbox(output: Output, sandbox: Sandbox): void {
   field("id", sandbox.id);
   field("identity", sandbox.spiffeId);
   field("incarnation", String(sandbox.incarnation));
+  const labels = Object.entries(sandbox.labels).map(([key, value]) => escapeLine(`${key}=${value}`));
+  if (labels.length > 0) field("labels", labels.sort().join(", "));
   if (sandbox.waitingFor.length > 0) field("waiting for", sandbox.waitingFor.join(", "));
   const command = sandbox.spec?.command ?? [];
   if (command.length > 0) field("command", escapeLine(command.join(" ")));

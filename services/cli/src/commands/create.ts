@@ -5,6 +5,7 @@ import { exitCodes } from "../exit-codes.ts";
 import { messageJson } from "../message-json.ts";
 import { printSandbox } from "../sandbox-view.ts";
 import { parseEnvironmentPairs } from "../session/environment-pairs.ts";
+import { parseLabelPairs } from "../session/label-pairs.ts";
 import { readRequestedPolicy } from "../session/policy-source.ts";
 import { waitUntilReady } from "../session/wait-until-ready.ts";
 import { SuiteConnection } from "../suite-connection.ts";
@@ -15,6 +16,7 @@ export interface CreateOptions {
   readonly policy?: string;
   readonly provider: readonly string[];
   readonly env: readonly string[];
+  readonly label: readonly string[];
   readonly ttl?: number;
   readonly maxProcesses?: number;
   readonly maxOpenFiles?: number;
@@ -42,6 +44,7 @@ export async function createSandbox(
     {
       requestId: randomUUID(),
       name: name ?? "",
+      labels: parseLabelPairs(options.label),
       spec: {
         command: [...command],
         environment: parseEnvironmentPairs(options.env),

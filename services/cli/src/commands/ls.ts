@@ -1,9 +1,12 @@
 import { Phase, type Sandbox, SandboxSchema, SandboxService } from "@sandgate/api/sandbox";
 import type { CommandContext } from "../command-context.ts";
+import { usageFailure } from "../command-failure.ts";
 import { escapeLine } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { messageJson } from "../message-json.ts";
+import type { PhaseName } from "../phase-name.ts";
 import { ageOf, coloredPhase } from "../sandbox-view.ts";
+import { parseLabelPairs } from "../session/label-pairs.ts";
 import { SuiteConnection } from "../suite-connection.ts";
 import { formatTable } from "../table.ts";
 
@@ -12,11 +15,20 @@ export interface ListOptions {
   readonly all?: boolean;
   readonly quiet?: boolean;
   readonly limit?: number;
+  readonly label: readonly string[];
+  readonly phase: readonly PhaseName[];
+  readonly owner?: string;
 }
 
 /** `sandgate ls`: the sandboxes of the caller's organization, newest first. */
 export async function listSandboxes(context: CommandContext, options: ListOptions): Promise<number> {
   const { output } = context;
+  if (options.all === true && options.phase.length > 0) throw usageFailure("--all and --phase exclude each other");
+  const filter = {
+    phases: options.all === true ? allPhases : options.phase.map((phase) => Phase[phase]),
+    labels: parseLabelPairs(options.label),
+    ownerUserId: options.owner ?? "",
+  };
   const connection = new SuiteConnection(context.clientFile());
   const client = connection.client("sandbox", SandboxService);
   const sandboxes: Sandbox[] = [];
@@ -27,7 +39,7 @@ export async function listSandboxes(context: CommandContext, options: ListOption
       {
         pageSize: Math.min(1000, limit - sandboxes.length),
         pageToken,
-        phases: options.all === true ? allPhases : [],
+        ...filter,
       },
       { signal: context.interruptions.signal },
     );

@@ -12,6 +12,7 @@ function row(part: Partial<SandboxRecord>): SandboxRecord {
     organizationId: "0d9a0000-0000-4000-8000-000000000001",
     name: "web",
     ownerUserId: "u",
+    labels: {},
     spec: {
       command: [],
       environment: {},

@@ -1,3 +1,4 @@
+import type { Labels } from "./labels.ts";
 import type { DesiredPhase, Phase } from "./phase.ts";
 
 /** What a sandbox is to be, complete: limits are there, in numbers. */
@@ -48,6 +49,7 @@ export interface SandboxRecord {
   readonly name: string;
   /** Who created it. */
   readonly ownerUserId: string;
+  readonly labels: Labels;
   readonly spec: SandboxSpec;
   /** The request_id under which the first policy is set, so that setting it twice changes nothing. */
   readonly policyRequestId: string;

@@ -29,6 +29,21 @@ describe("CreateSandbox", () => {
     expect(await countRows()).toBe(before);
   });
 
+  it("refuses labels that are none, and the same request with other labels", async () => {
+    await expect(service.create({ labels: { "sandgate.dev/x": "1" } })).rejects.toMatchObject({
+      reason: "REQUEST_INVALID",
+      metadata: { field: "labels" },
+    });
+    const request = { requestId: crypto.randomUUID(), labels: { team: "web", tier: "b" } };
+    const first = await service.asUser().createSandbox(request);
+    const again = await service.asUser().createSandbox({ ...request, labels: { tier: "b", team: "web" } });
+    expect(again.sandbox?.id).toBe(first.sandbox?.id);
+    expect(again.sandbox?.labels).toEqual({ team: "web", tier: "b" });
+    await expect(service.asUser().createSandbox({ ...request, labels: { team: "web" } })).rejects.toMatchObject({
+      reason: "REQUEST_ID_REUSED",
+    });
+  });
+
   it("refuses a policy that cannot be enforced before anything is stored", async () => {
     const before = await countRows();
     const policy = { rules: [{ name: "r", action: 1, hosts: ["*.com"] }] };

@@ -25,7 +25,7 @@ export function createSandbox(deps: {
 }): Handler<typeof SandboxService.method.createSandbox> {
   return async (request, call) => {
     const user = requireUser(call);
-    const { requestId, name, spec, policy, contentHash } = readCreateRequest(request);
+    const { requestId, name, labels, spec, policy, contentHash } = readCreateRequest(request);
     const { refusal } = await deps.driver.isolation();
     if (refusal !== undefined)
       throw new ServiceError("ISOLATION_NOT_AVAILABLE", "this machine cannot run sandboxes", {
@@ -39,6 +39,7 @@ export function createSandbox(deps: {
         organizationId: user.organizationId,
         name: name === "" ? nameOfId(id) : name,
         ownerUserId: user.userId,
+        labels,
         spec,
         policy,
         policyRequestId: deps.newId(),

@@ -43,7 +43,31 @@ it("refuses a token of another filter, of another organization, and one that it 
   await expect(service.asUser(foreign).listSandboxes({ pageToken: nextPageToken })).rejects.toMatchObject(refused);
 });
 
+it("keeps to labels and owner on every page, and its tokens to them", async () => {
+  const labelled: string[] = [];
+  for (const tier of ["a", "b", "a", "a"]) labelled.unshift(await service.create({ labels: { tier } }));
+  const [third, second, , first] = labelled;
+  const ownerUserId = "0D9A0000-0000-4000-8000-00000000000A";
+  const filter = { labels: { tier: "a" }, ownerUserId, pageSize: 2 };
+  const page = await service.asUser().listSandboxes(filter);
+  expect(idsOf(page)).toEqual([third, second]);
+  expect(page.sandboxes[0]?.labels).toEqual({ tier: "a" });
+  await service.asUser().deleteSandbox({ sandbox: second ?? "", requestId: crypto.randomUUID() });
+  await service.reach(second ?? "", Phase.DELETED); // where the next page begins does not depend on it
+  const { nextPageToken } = page;
+  expect(idsOf(await service.asUser().listSandboxes({ ...filter, pageToken: nextPageToken }))).toEqual([first]);
+  for (const other of [{ labels: { tier: "b" } }, { labels: {} }, { ownerUserId: "" }])
+    await expect(
+      service.asUser().listSandboxes({ ...filter, ...other, pageToken: nextPageToken }),
+    ).rejects.toMatchObject({ reason: "PAGE_TOKEN_INVALID" });
+  const nobodys = { ownerUserId: "0d9a0000-0000-4000-8000-00000000000f" };
+  expect(idsOf(await service.asUser().listSandboxes(nobodys))).toEqual([]);
+  expect(idsOf(await service.asUser(foreign).listSandboxes({ labels: { tier: "a" } }))).toEqual([]);
+});
+
 it.each([
+  [{ labels: { "-": "v" } }, "labels"],
+  [{ ownerUserId: "me" }, "owner_user_id"],
   [{ pageSize: -1 }, "page_size"],
   [{ phases: [Phase.UNSPECIFIED] }, "phases"],
   [{ phases: [99] }, "phases"],

@@ -1,8 +1,10 @@
 import { Phase as PhaseMessage, type SandboxService } from "@sandgate/api/sandbox";
 import { decodePageToken, encodePageToken, PageTokenError } from "@sandgate/postgres";
 import { type Handler, ServiceError } from "@sandgate/rpc";
+import { findLabelFaults, sortLabels } from "../domain/labels.ts";
 import { readPageSize } from "../domain/page-size.ts";
 import { type Phase, phases } from "../domain/phase.ts";
+import { isUuid } from "../domain/request-id.ts";
 import type { ListPosition, SandboxStore } from "../store/sandbox-store.ts";
 import { requireNoFaults } from "./require-no-faults.ts";
 import { requireUser } from "./require-user.ts";
@@ -16,14 +18,30 @@ export function listSandboxes(deps: {
   return async (request, call) => {
     const { organizationId } = requireUser(call);
     const { limit, faults } = readPageSize(request.pageSize);
+    const { labels } = request;
+    const ownerUserId = request.ownerUserId === "" ? undefined : request.ownerUserId.toLowerCase();
     const asked = phases.filter((phase) => request.phases.includes(PhaseMessage[phase]));
     const unknown = request.phases.some((phase) => !phases.some((known) => PhaseMessage[known] === phase));
-    requireNoFaults(unknown ? [...faults, { field: "phases", fault: "must be phases" }] : faults);
+    requireNoFaults([
+      ...faults,
+      ...(unknown ? [{ field: "phases", fault: "must be phases" }] : []),
+      ...findLabelFaults(labels),
+      ...(ownerUserId === undefined || isUuid(ownerUserId)
+        ? []
+        : [{ field: "owner_user_id", fault: "must be a UUID" }]),
+    ]);
     const wanted: readonly Phase[] = asked.length > 0 ? asked : phases.filter((phase) => phase !== "DELETED");
-    const filter = { organizationId, phases: wanted.join() };
+    const filter = {
+      organizationId,
+      phases: wanted.join(),
+      labels: JSON.stringify(sortLabels(labels)),
+      owner: ownerUserId ?? "",
+    };
     const rows = await deps.store.list({
       organizationId,
       phases: wanted,
+      labels,
+      ownerUserId,
       after: readPosition(request.pageToken, filter),
       limit: limit + 1,
     });

@@ -4,6 +4,7 @@ import { PolicySchema } from "@sandgate/api/policy";
 import type { CreateSandboxRequest } from "@sandgate/api/sandbox";
 import { lintPolicy, type PolicyFault } from "@sandgate/policy";
 import { ServiceError } from "@sandgate/rpc";
+import { findLabelFaults, type Labels, sortLabels } from "../domain/labels.ts";
 import { parseSpec } from "../domain/parse-spec.ts";
 import { findRequestIdFault } from "../domain/request-id.ts";
 import { findNameFault } from "../domain/sandbox-name.ts";
@@ -15,6 +16,7 @@ export interface CreateRequest {
   readonly requestId: string;
   /** Empty: the service makes one. */
   readonly name: string;
+  readonly labels: Labels;
   readonly spec: SandboxSpec;
   /** A sandgate.policy.v1.Policy in canonical form, encoded. */
   readonly policy: Uint8Array;
@@ -30,6 +32,7 @@ export function readCreateRequest(request: CreateSandboxRequest): CreateRequest 
       findRequestIdFault(request.requestId),
       request.name === "" ? undefined : findNameFault(request.name),
       ...faults,
+      ...findLabelFaults(request.labels),
     ].filter((fault) => fault !== undefined),
   );
   const check = lintPolicy(request.policy ?? create(PolicySchema));
@@ -38,17 +41,29 @@ export function readCreateRequest(request: CreateSandboxRequest): CreateRequest 
   return {
     requestId: request.requestId.toLowerCase(),
     name: request.name,
+    labels: { ...request.labels },
     spec,
     policy,
-    contentHash: hashContent(request.name, spec, policy),
+    contentHash: hashContent(request, spec, policy),
   };
 }
 
-function hashContent(name: string, spec: SandboxSpec, policy: Uint8Array): Uint8Array {
+function hashContent(
+  { name, labels }: Pick<CreateSandboxRequest, "name" | "labels">,
+  spec: SandboxSpec,
+  policy: Uint8Array,
+): Uint8Array {
   // the order in which a client happens to send a map is not part of what it asks for
   const environment = Object.entries(spec.environment).sort(([a], [b]) => (a < b ? -1 : 1));
+  const marks = sortLabels(labels);
   return createHash("sha256")
-    .update(JSON.stringify([name, spec.command, environment, Object.values(spec.limits), spec.ttlMs ?? 0]))
+    .update(
+      JSON.stringify([
+        ...[name, spec.command, environment, Object.values(spec.limits), spec.ttlMs ?? 0],
+        // absent where there are none, as before there were labels: a request that is repeated across the upgrade is the same
+        ...(marks.length > 0 ? [{ labels: marks }] : []),
+      ]),
+    )
     .update(policy)
     .digest();
 }

@@ -56,5 +56,6 @@ export function toSandboxMessage(record: SandboxRecord, trustDomain: string): Sa
     ...(record.readyTimeMs !== undefined && { readyTime: timestampFromMs(record.readyTimeMs) }),
     ...(record.expireTimeMs !== undefined && { expireTime: timestampFromMs(record.expireTimeMs) }),
     waitingFor: [...record.waitingFor],
+    labels: { ...record.labels },
   });
 }

@@ -83,15 +83,26 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
   async list({
     organizationId,
     phases,
+    labels,
+    ownerUserId,
     after,
     limit,
   }: Parameters<SandboxStore["list"]>[0]): Promise<readonly SandboxRecord[]> {
     const { rows } = await this.#pool.query<SandboxRow>(
       `select ${sandboxColumns} from sandboxes
-        where organization_id = $1 and phase = any ($2)
-          and ($3::timestamptz is null or (create_time, id) < ($3, $4))
-        order by create_time desc, id desc limit $5`,
-      [organizationId, phases, after === undefined ? null : new Date(after.createTimeMs), after?.id ?? null, limit],
+        where organization_id = $1 and phase = any ($2) and ($3::jsonb = '{}' or labels @> $3)
+          and ($4::uuid is null or owner_user_id = $4)
+          and ($5::timestamptz is null or (create_time, id) < ($5, $6))
+        order by create_time desc, id desc limit $7`,
+      [
+        organizationId,
+        phases,
+        JSON.stringify(labels),
+        ownerUserId ?? null,
+        after === undefined ? null : new Date(after.createTimeMs),
+        after?.id ?? null,
+        limit,
+      ],
     );
     return rows.map(toRecord);
   }
@@ -383,9 +394,9 @@ async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<Sandbo
   try {
     const { rows } = await tx.query<SandboxRow>(
       `with recorded as (
-         insert into sandboxes (id, organization_id, name, owner_user_id, spec, policy, policy_request_id,
+         insert into sandboxes (id, organization_id, name, owner_user_id, labels, spec, policy, policy_request_id,
                                 create_time, phase_time, expire_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
          returning ${sandboxColumns}
        ), ended as (
          insert into sandbox_log_ends (sandbox_id) select id from recorded
@@ -396,6 +407,7 @@ async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<Sandbo
         sandbox.organizationId,
         sandbox.name,
         sandbox.ownerUserId,
+        JSON.stringify(sandbox.labels),
         JSON.stringify(spec),
         sandbox.policy,
         sandbox.policyRequestId,

@@ -1,3 +1,4 @@
+import type { Labels } from "../domain/labels.ts";
 import type { DesiredPhase, Phase } from "../domain/phase.ts";
 import type {
   Confinement,
@@ -14,6 +15,7 @@ export interface SandboxRow {
   readonly organization_id: string;
   readonly name: string;
   readonly owner_user_id: string;
+  readonly labels: Labels;
   readonly spec: Omit<SandboxSpec, "ttlMs"> & { readonly ttlMs?: number };
   readonly policy_request_id: string;
   readonly desired_phase: DesiredPhase;
@@ -36,7 +38,7 @@ export interface SandboxRow {
 
 /** The columns of a row, for `select` and `returning`. */
 export const sandboxColumns = [
-  "id, organization_id, name, owner_user_id, spec, policy_request_id",
+  "id, organization_id, name, owner_user_id, labels, spec, policy_request_id",
   "desired_phase, phase, incarnation, version, registered, policy_revision, confinement, supervisor_seen_time",
   "failure, main_exit, isolation_gaps, waiting_for, create_time, phase_time, ready_time, expire_time",
 ].join(", ");
@@ -48,6 +50,7 @@ export function toRecord(row: SandboxRow): SandboxRecord {
     organizationId: row.organization_id,
     name: row.name,
     ownerUserId: row.owner_user_id,
+    labels: row.labels,
     spec: { ...row.spec, ttlMs: row.spec.ttlMs },
     policyRequestId: row.policy_request_id,
     desiredPhase: row.desired_phase,

@@ -52,6 +52,7 @@ function newSandbox(part: Partial<NewSandbox> = {}): NewSandbox {
     organizationId,
     name: `web-${counter}`,
     ownerUserId: "0d9a0000-0000-4000-8000-00000000000a",
+    labels: {},
     spec: {
       command: ["sh", "-c", "exit 0"],
       environment: { A: "1" },
@@ -112,6 +113,7 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
         organizationId,
         name: sandbox.name,
         ownerUserId: sandbox.ownerUserId,
+        labels: {},
         spec: sandbox.spec,
         policyRequestId: sandbox.policyRequestId,
         desiredPhase: "READY",
@@ -223,6 +225,8 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
   });
 
   describe("list", () => {
+    const everybodys = { labels: {}, ownerUserId: undefined };
+
     it("pages newest first without a gap, also among equal times", async () => {
       const organization = crypto.randomUUID();
       const ids: string[] = [];
@@ -232,7 +236,13 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       }
       const seen: string[] = [];
       for (let after: { createTimeMs: number; id: string } | undefined; ; ) {
-        const page = await store.list({ organizationId: organization, phases: ["PENDING"], after, limit: 2 });
+        const page = await store.list({
+          ...everybodys,
+          organizationId: organization,
+          phases: ["PENDING"],
+          after,
+          limit: 2,
+        });
         seen.push(...page.map(({ id }) => id));
         after = page.at(-1);
         if (page.length < 2) break;
@@ -248,9 +258,50 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       const { sandbox: ended } = await insert({ organizationId: organization });
       await advance(ended.id, { phase: "DELETED" });
       const list = async (phases: readonly Phase[]) =>
-        (await store.list({ organizationId: organization, phases, after: undefined, limit: 9 })).map(({ id }) => id);
+        (await store.list({ ...everybodys, organizationId: organization, phases, after: undefined, limit: 9 })).map(
+          ({ id }) => id,
+        );
       expect(await list(["PENDING", "READY"])).toEqual([sandbox.id]);
       expect(await list(["DELETED"])).toEqual([ended.id]);
+    });
+  });
+
+  describe("list with a filter", () => {
+    it.each([
+      ["a label", { labels: { team: "web" }, ownerUserId: undefined }, [0, 1, 2, 4]],
+      ["all of several labels", { labels: { team: "web", tier: "" }, ownerUserId: undefined }, [1, 4]],
+      ["a value that only another key has", { labels: { tier: "web" }, ownerUserId: undefined }, []],
+      ["an owner", { labels: {}, ownerUserId: "0d9a0000-0000-4000-8000-00000000000b" }, [2, 3]],
+      ["both", { labels: { team: "web" }, ownerUserId: "0d9a0000-0000-4000-8000-00000000000b" }, [2]],
+    ])("%s: pages without a gap or a repetition, newest first", async (_, filter, expected) => {
+      const organization = crypto.randomUUID();
+      const ids: string[] = [];
+      for (const [labels, owner] of [
+        [{ team: "web" }, "a"],
+        [{ team: "web", tier: "" }, "a"],
+        [{ team: "web" }, "b"],
+        [{ team: "db" }, "b"],
+        [{ tier: "", team: "web" }, "a"],
+      ] as const) {
+        const ownerUserId = `0d9a0000-0000-4000-8000-00000000000${owner}`;
+        const createTimeMs = nowMs - (ids.length >> 1); // pairs have equal times
+        ids.push((await insert({ organizationId: organization, labels, ownerUserId, createTimeMs })).sandbox.id);
+      }
+      const seen: number[] = [];
+      for (let after: { createTimeMs: number; id: string } | undefined; ; ) {
+        const page = await store.list({
+          organizationId: organization,
+          phases: ["PENDING"],
+          ...filter,
+          after,
+          limit: 1,
+        });
+        seen.push(...page.map(({ id }) => ids.indexOf(id)));
+        after = page.at(-1);
+        if (page.length === 0) break;
+      }
+      expect([...seen].sort()).toEqual(expected);
+      expect(seen.map((index) => index >> 1)).toEqual(seen.map((index) => index >> 1).sort());
     });
   });
 

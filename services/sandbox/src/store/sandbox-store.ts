@@ -1,4 +1,5 @@
 import type { SandboxScope } from "@sandgate/identity";
+import type { Labels } from "../domain/labels.ts";
 import type { Phase } from "../domain/phase.ts";
 import type { Confinement, MainExit, SandboxRecord, SandboxSpec } from "../domain/sandbox-record.ts";
 
@@ -30,6 +31,7 @@ export interface NewSandbox {
   readonly organizationId: string;
   readonly name: string;
   readonly ownerUserId: string;
+  readonly labels: Labels;
   readonly spec: SandboxSpec;
   /** A sandgate.policy.v1.Policy, encoded. */
   readonly policy: Uint8Array;
@@ -83,10 +85,14 @@ export interface SandboxStore {
   ): Promise<Uint8Array>;
   /** The sandbox, also a DELETED one; undefined if there is none. */
   find(scope: SandboxScope): Promise<SandboxRecord | undefined>;
-  /** An organization's sandboxes, newest first. */
+  /** An organization's sandboxes that pass the whole filter, newest first. */
   list(query: {
     readonly organizationId: string;
     readonly phases: readonly Phase[];
+    /** All of these, with these values. */
+    readonly labels: Labels;
+    /** Undefined: anybody's. */
+    readonly ownerUserId: string | undefined;
     readonly after: ListPosition | undefined;
     readonly limit: number;
   }): Promise<readonly SandboxRecord[]>;
