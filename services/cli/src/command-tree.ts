@@ -41,6 +41,8 @@ import type { RunOptions } from "./commands/run.ts";
 import type { ListSessionsOptions } from "./commands/session-ls.ts";
 import type { RevokeSessionOptions, RevokeTokenOptions } from "./commands/session-revoke.ts";
 import type { SignUpOptions } from "./commands/sign-up.ts";
+import type { StartOptions } from "./commands/start.ts";
+import type { StopOptions } from "./commands/stop.ts";
 import type { InspectTokenOptions } from "./commands/token-inspect.ts";
 import type { MintTokenOptions } from "./commands/token-mint.ts";
 import type { VerifyTokenOptions } from "./commands/token-verify.ts";
@@ -185,6 +187,26 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], LogsOptions>(runner, async (context, [sandbox], options) =>
         (await import("./commands/logs.ts")).printLogs(context, sandbox, options),
+      ),
+    );
+  command(program, "stop")
+    .summary("stop sandboxes; what they have written, their policy and their name stay")
+    .argument("<sandboxes...>", "names or ids")
+    .option("--no-wait", "do not wait until they are STOPPED")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 30_000)
+    .action(
+      action<[string[]], StopOptions>(runner, async (context, [sandboxes], options) =>
+        (await import("./commands/stop.ts")).stopSandboxes(context, sandboxes, options),
+      ),
+    );
+  command(program, "start")
+    .summary("run sandboxes again that were stopped, completed or failed, with a new identity")
+    .argument("<sandboxes...>", "names or ids")
+    .option("--no-wait", "do not wait until they are READY")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)
+    .action(
+      action<[string[]], StartOptions>(runner, async (context, [sandboxes], options) =>
+        (await import("./commands/start.ts")).startSandboxes(context, sandboxes, options),
       ),
     );
   command(program, "rm")

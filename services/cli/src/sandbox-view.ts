@@ -40,8 +40,9 @@ export function printSandbox(output: Output, sandbox: Sandbox): void {
   if (sandbox.waitingFor.length > 0) field("waiting for", sandbox.waitingFor.join(", "));
   const command = sandbox.spec?.command ?? [];
   if (command.length > 0) field("command", escapeLine(command.join(" ")));
-  if (sandbox.createTime !== undefined && sandbox.readyTime !== undefined)
-    field("ready in", formatDuration(timestampMs(sandbox.readyTime) - timestampMs(sandbox.createTime)));
+  const startTime = sandbox.startTime ?? sandbox.createTime;
+  if (startTime !== undefined && sandbox.readyTime !== undefined)
+    field("ready in", formatDuration(timestampMs(sandbox.readyTime) - timestampMs(startTime)));
   if (sandbox.expireTime !== undefined) field("expires", new Date(timestampMs(sandbox.expireTime)).toISOString());
   if (sandbox.mainExit !== undefined) field("main exit", describeExit(sandbox.mainExit));
   if (sandbox.failure !== undefined) {

@@ -322,6 +322,158 @@ describe("a main process", () => {
   });
 });
 
+describe("stop and start", () => {
+  const ask = (service: RunningService, kind: "stopSandbox" | "startSandbox", id: string) =>
+    service.asUser()[kind]({ sandbox: id, requestId: crypto.randomUUID() });
+
+  it("stop revokes the identity, ends the processes and closes the way in; workspace, policy and name stay (D-29, G-15)", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    world.calls.splice(0);
+    const { sandbox } = await ask(service, "stopSandbox", id);
+    expect(sandbox).toMatchObject({ phase: Phase.STOPPING, desiredPhase: Phase.STOPPED, incarnation: 1n });
+    await service.reach(id, Phase.STOPPED);
+    expect(world.calls.slice(0, 3)).toEqual(["end", "stop", "close"]);
+    expect(world.machine.get(id)).toMatchObject({ running: false });
+    expect(world.register.get(id)).toMatchObject({ alive: true, trusted: false });
+    expect(world.policies.has(id)).toBe(true);
+    await expect(
+      service
+        .asSandbox(id)
+        .connectSupervisor(
+          (async function* () {
+            yield { sandboxId: id, message: { case: "hello" as const, value: { incarnation: 2n } } };
+          })(),
+        )
+        [Symbol.asyncIterator]()
+        .next(),
+    ).rejects.toMatchObject({ reason: "SANDBOX_CHANGED" });
+  });
+
+  it("start gives the next incarnation, with another bootstrap, on the policy that there is", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    await ask(service, "stopSandbox", id);
+    await service.reach(id, Phase.STOPPED);
+    world.calls.splice(0);
+    world.onStart = ({ sandboxId, incarnation }) => play(service, sandboxId, { incarnation });
+    await ask(service, "startSandbox", id);
+    const ready = await service.reach(id, Phase.READY);
+    expect(ready).toMatchObject({ incarnation: 2n, desiredPhase: Phase.READY });
+    expect(Number(ready.startTime?.seconds)).toBeGreaterThanOrEqual(Number(ready.createTime?.seconds));
+    const calls = world.calls.filter((call) => call !== "end" && call !== "stop");
+    expect(calls.slice(0, 2)).toEqual(["prepare", "register"]);
+    expect(calls.slice(2).sort()).toEqual(["bootstrap", "open", "start"]);
+    expect(world.register.get(id)).toMatchObject({ incarnation: 2n, trusted: true });
+    expect(world.machine.get(id)).toMatchObject({ incarnation: 2n, running: true, starts: 2 });
+    await expect(
+      service.asSandbox(id, 1n).reportProcessExit({ sandboxId: id, incarnation: 1n, exit: { reason: 1, code: 0 } }),
+    ).rejects.toMatchObject({ reason: "SANDBOX_CHANGED" });
+  });
+
+  it("what the supervisor before had told counts for nothing in the next incarnation", async () => {
+    const service = await start();
+    const id = await createReady(service); // its stream is never closed here
+    await ask(service, "stopSandbox", id);
+    await ask(service, "startSandbox", id);
+    world.onStart = () => {};
+    for await (const { sandbox } of service.asUser().watchSandbox({ sandbox: id })) {
+      if (sandbox?.incarnation === 2n) expect(sandbox.phase).not.toBe(Phase.READY);
+      if (sandbox?.phase === Phase.STARTING && sandbox.waitingFor.length > 0) {
+        expect(sandbox.waitingFor).toEqual(["supervisor", "confinement"]);
+        break;
+      }
+    }
+  });
+
+  it("a main process runs again, and its output goes on behind the first", async () => {
+    const service = await start();
+    connectAtStart(service);
+    const id = await service.create({ spec: { command: ["make"] } });
+    await service.reach(id, Phase.READY);
+    const finish = async (incarnation: bigint) => {
+      const by = service.asSandbox(id, incarnation);
+      const data = Buffer.from(`run ${incarnation}\n`);
+      const { storedOffset } = await by.pushSandboxLogs(
+        (async function* () {
+          yield { sandboxId: id, incarnation, data };
+        })(),
+      );
+      expect(storedOffset).toBe(BigInt(data.length));
+      await by.reportProcessExit({ sandboxId: id, incarnation, exit: { reason: 1, code: 0 } });
+    };
+    await finish(1n);
+    await service.reach(id, Phase.COMPLETED);
+    expect((await ask(service, "stopSandbox", id)).sandbox).toMatchObject({ phase: Phase.COMPLETED });
+    world.onStart = ({ sandboxId, incarnation }) => play(service, sandboxId, { incarnation });
+    await ask(service, "startSandbox", id);
+    expect((await service.reach(id, Phase.READY)).mainExit).toBeUndefined();
+    await finish(2n);
+    await service.reach(id, Phase.COMPLETED);
+    let output = "";
+    for await (const { data } of service.asUser().readSandboxLogs({ sandbox: id, follow: true }))
+      output += Buffer.from(data).toString();
+    expect(output).toBe("run 1\nrun 2\n");
+  });
+
+  it("one that FAILED is started again, but for one that was revoked by hand (G-15)", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    world.lose(id);
+    await service.reach(id, Phase.FAILED);
+    world.onStart = ({ sandboxId, incarnation }) => play(service, sandboxId, { incarnation });
+    await ask(service, "startSandbox", id);
+    expect((await service.reach(id, Phase.READY)).failure).toBeUndefined();
+    world.revoke(id);
+    expect(failureOf(await service.reach(id, Phase.FAILED))).toBe("identity: revoked");
+    await expect(ask(service, "startSandbox", id)).rejects.toMatchObject({ reason: "SANDBOX_REVOKED" });
+  });
+
+  it("stop ends the processes also while Auth is away, and is done when Auth is back", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    let away = true;
+    world.intercept = (call) => {
+      if (call === "end" && away) throw new ServiceError("UNAVAILABLE", "away");
+    };
+    await ask(service, "stopSandbox", id);
+    await expect.poll(() => world.machine.get(id)?.running).toBe(false);
+    expect((await service.asUser().getSandbox({ sandbox: id })).sandbox?.phase).toBe(Phase.STOPPING);
+    away = false;
+    await service.reach(id, Phase.STOPPED);
+    expect(world.register.get(id)?.trusted).toBe(false);
+  });
+
+  it("one that is STOPPED is deleted with its entry in the register, also by its time", async () => {
+    const service = await start({ deps: { sweepIntervalMs: 20 } });
+    for (const spec of [{}, { ttl: { seconds: 2n } }]) {
+      connectAtStart(service);
+      const id = await service.create({ spec });
+      await service.reach(id, Phase.READY);
+      await ask(service, "stopSandbox", id);
+      await service.reach(id, Phase.STOPPED);
+      if (!("ttl" in spec)) await service.asUser().deleteSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+      await service.reach(id, Phase.DELETED);
+      expect(world.register.get(id)?.alive).toBe(false);
+      expect(world.machine.has(id)).toBe(false);
+    }
+  });
+
+  it("a restart of the service starts nothing that is STOPPED, and opens no socket of it", async () => {
+    const first = await start();
+    const id = await createReady(first);
+    await ask(first, "stopSandbox", id);
+    await first.reach(id, Phase.STOPPED);
+    await first.stop();
+    running.splice(0);
+    world.calls.splice(0);
+    const second = await start({ deps: { sweepIntervalMs: 5 } });
+    await expect.poll(() => second.module.checks.sandboxes_swept?.()).toBeUndefined();
+    expect(world.calls.filter((call) => call === "open" || call === "start")).toEqual([]);
+    expect(world.machine.get(id)).toMatchObject({ running: false });
+  });
+});
+
 describe("deletion", () => {
   it("revokes the identity first, then ends and removes everything (G-15)", async () => {
     const service = await start();
@@ -418,6 +570,36 @@ describe("a service that dies before any one call to the outside", () => {
       if (world.machine.get(death.id)?.running === true) play(second, death.id);
       await second.reach(death.id, Phase.READY);
       expect(world.machine.get(death.id)?.starts).toBe(1);
+      await second.stop();
+      running.splice(0);
+    }
+  });
+
+  it("leaves a sandbox that is stopped and started again to the next one, with one start for each incarnation", async () => {
+    for (let point = 7, reached = true; reached; point += 1) {
+      world = new ScriptedWorld();
+      await database.pool.query("truncate sandboxes, requests cascade");
+      const death = await dieAt(point, async (service) => {
+        world.onStart = ({ sandboxId, incarnation }) => play(service, sandboxId, { incarnation });
+        const id = await service.create().catch(() => "");
+        await service.reach(id, Phase.READY);
+        await service.asUser().stopSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+        await service.reach(id, Phase.STOPPED);
+        await service.asUser().startSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+        await service.reach(id, Phase.READY);
+        return id;
+      });
+      reached = death.reached;
+      const second = await start();
+      world.onStart = ({ sandboxId, incarnation }) => play(second, sandboxId, { incarnation });
+      const entry = world.machine.get(death.id);
+      if (entry?.running === true) play(second, death.id, { incarnation: entry.incarnation ?? 1n });
+      // one that was to be stopped stays so until it is asked for
+      await second.asUser().startSandbox({ sandbox: death.id, requestId: crypto.randomUUID() });
+      const ready = await second.reach(death.id, Phase.READY);
+      expect(world.machine.get(death.id)).toMatchObject({ running: true, incarnation: ready.incarnation });
+      expect(world.machine.get(death.id)?.starts).toBe(Number(ready.incarnation));
+      expect(world.register.get(death.id)).toMatchObject({ incarnation: ready.incarnation, trusted: true });
       await second.stop();
       running.splice(0);
     }

@@ -24,6 +24,8 @@ import { pushSandboxLogs } from "./handlers/push-sandbox-logs.ts";
 import { readSandboxLogs } from "./handlers/read-sandbox-logs.ts";
 import { relayExec } from "./handlers/relay-exec.ts";
 import { reportProcessExit } from "./handlers/report-process-exit.ts";
+import { startSandbox } from "./handlers/start-sandbox.ts";
+import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchSandbox } from "./handlers/watch-sandbox.ts";
 import type { ControlSockets } from "./reconciler/actions.ts";
@@ -146,6 +148,8 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         getSandbox: getSandbox({ store, trustDomain }),
         listSandboxes: listSandboxes({ store, trustDomain }),
         deleteSandbox: deleteSandbox({ store, reconciler, trustDomain, clock }),
+        stopSandbox: stopSandbox({ store, reconciler, trustDomain, clock }),
+        startSandbox: startSandbox({ store, reconciler, trustDomain, clock }),
         watchSandbox: watchSandbox({ store, changes, trustDomain }),
         execSandbox: execSandbox({ ...timing, store, sessions, broker }),
         readSandboxLogs: readSandboxLogs({ store, changes }),

@@ -126,7 +126,12 @@ export class ScriptedWorld {
         alive: true,
         trusted: true,
       });
-      if (!this.register.has(sandboxId)) this.register.set(sandboxId, subject);
+      const known = this.register.get(sandboxId);
+      if (known === undefined) this.register.set(sandboxId, subject);
+      else if (!known.alive) throw new ServiceError("SANDBOX_NOT_FOUND", "retired for good");
+      else if (known.incarnation > subject.incarnation)
+        throw new ServiceError("SANDBOX_CHANGED", "a later incarnation");
+      else if (known.incarnation < subject.incarnation) this.#tell(subject);
       return create(RegisterSandboxResponseSchema, { subject });
     },
     retireSandbox: async ({ sandboxId = "" }) => {
@@ -136,15 +141,20 @@ export class ScriptedWorld {
       this.#tell({ ...subject, alive: false });
       return create(RetireSandboxResponseSchema);
     },
-    endIncarnation: async ({ sandboxId = "" }) => {
+    endIncarnation: async ({ sandboxId = "", incarnation = 0n }) => {
       this.#enter("end", sandboxId);
       const subject = this.register.get(sandboxId);
+      if (subject !== undefined && subject.incarnation !== incarnation)
+        throw new ServiceError("SANDBOX_CHANGED", "another incarnation");
       if (subject === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
       this.#tell({ ...subject, trusted: false });
       return create(EndIncarnationResponseSchema);
     },
-    createBootstrapCredential: async ({ sandboxId = "" }) => {
+    createBootstrapCredential: async ({ sandboxId = "", incarnation = 0n }) => {
       this.#enter("bootstrap", sandboxId);
+      const subject = this.register.get(sandboxId);
+      if (subject?.incarnation !== incarnation || !subject.trusted)
+        throw new ServiceError("SANDBOX_CHANGED", "another incarnation");
       return create(CreateBootstrapCredentialResponseSchema, { token: `bootstrap of ${sandboxId}` });
     },
   };

@@ -3,12 +3,22 @@ import type { CrashPointOptions } from "../../../libs/testing/src/crash-points.t
 /** Where the Sandbox service can die around its store: every commit, told apart by the phase that it brings. */
 export const sandboxCrashPoints: CrashPointOptions = {
   harmless: [
-    ...["find", "get", "list", "listLiving", "selectLiving", "getFirstPolicy", "readLog", "findLogEnd"],
+    ...[
+      "find",
+      "get",
+      "list",
+      "listLiving",
+      "selectLiving",
+      "getFirstPolicy",
+      "readLog",
+      "findLogEnd",
+      "findOwnLogEnd",
+    ],
     "close", // gives up locks, which end with the process anyway
   ],
   label: (method, [record]) => {
     if (method !== "replace" || typeof record !== "object" || record === null || !("phase" in record)) return undefined;
-    return String(record.phase);
+    return isFurther(record) ? `${record.phase} again` : String(record.phase);
   },
 };
 
@@ -18,7 +28,13 @@ export const driverCrashPoints: CrashPointOptions = {
     ...["takeSpare", "keepSpare"],
     "shareAuthorities", // as an authority's file changes; every start of the service does it again
   ],
+  label: (method, [start]) => (method === "start" && isFurther(start) ? "again" : undefined),
 };
+
+/** Whether it is about another incarnation than a sandbox's first. */
+function isFurther(about: unknown): boolean {
+  return typeof about === "object" && about !== null && "incarnation" in about && about.incarnation !== 1n;
+}
 
 /** Where Auth can die around its store: every commit. */
 export const authCrashPoints: CrashPointOptions = {

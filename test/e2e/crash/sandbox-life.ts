@@ -12,6 +12,7 @@ export interface Life {
     | "usual"
     | "from the start of the programs to their end"
     | "with a command run in it"
+    | "stopped and started again"
     | "long"
     | "deleted by its time"
     | "revoked"
@@ -25,6 +26,7 @@ export interface Life {
 export const lives: readonly Life[] = [
   { name: "usual" },
   { name: "with a command run in it" },
+  { name: "stopped and started again" },
   { name: "from the start of the programs to their end" },
   { name: "deleted by its time" },
   { name: "long" },
@@ -144,6 +146,9 @@ class SandboxLife {
       case "with a command run in it":
         expect(await this.#insist(() => this.#exec(id))).toBe(0);
         break;
+      case "stopped and started again":
+        await this.#startAgain(id);
+        break;
       case "long":
         await this.#untilReached("sandbox.touchSupervisors:before");
         break;
@@ -167,6 +172,25 @@ class SandboxLife {
         break;
       case "from the start of the programs to their end":
     }
+  }
+
+  /** What was written stays, nothing of the first incarnation runs beside the second, and each change is made once. */
+  async #startAgain(id: string): Promise<void> {
+    const { sandbox } = this.#bench;
+    const write = ["sh", "-c", "echo kept > file"];
+    if (this.#killAt === undefined) expect(await this.#exec(id, write)).toBe(0);
+    else await this.#insist(() => this.#exec(id, write));
+    const stop = { sandbox: id, requestId: crypto.randomUUID() };
+    await this.#insist(() => sandbox.stopSandbox(stop));
+    const stopped = await this.#reach(id, [Phase.STOPPED]);
+    expect(stopped).toMatchObject({ incarnation: 1n, desiredPhase: Phase.STOPPED });
+    await vi.waitFor(() => expect(this.#bench.processesOf(id)).toEqual([]), patience);
+    const start = { sandbox: id, requestId: crypto.randomUUID() };
+    await this.#insist(() => sandbox.startSandbox(start));
+    const again = await this.#reach(id, [Phase.READY, Phase.FAILED]);
+    expect(again.failure).toBeUndefined();
+    expect(again.incarnation).toBe(2n);
+    expect(await this.#insist(() => this.#exec(id, ["sh", "-c", "test $(cat file) = kept"]))).toBe(0);
   }
 
   /** The sandbox whose supervisor dies is FAILED, says why and what to do, and no process of it is left; or it was done before. */
@@ -210,9 +234,9 @@ class SandboxLife {
     await this.#bench.start();
   }
 
-  async #exec(id: string): Promise<number | undefined> {
+  async #exec(id: string, command: readonly string[] = ["true"]): Promise<number | undefined> {
     async function* start(): AsyncGenerator<MessageInitShape<typeof ExecSandboxRequestSchema>> {
-      yield { sandbox: id, message: { case: "start", value: { command: ["true"] } } };
+      yield { sandbox: id, message: { case: "start", value: { command: [...command] } } };
     }
     for await (const { output } of this.#bench.sandbox.execSandbox(start()))
       if (output?.output.case === "exit") return output.output.value.code;

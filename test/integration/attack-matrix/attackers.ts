@@ -21,7 +21,7 @@ import { createMatrixAccount, type MatrixAccount } from "./matrix-account.ts";
 export interface World {
   readonly own: TestSandbox;
   /** Sandboxes that methods which end one may end. */
-  readonly doomed: Readonly<Record<"revoked" | "deleted" | "ended" | "retired", TestSandbox>>;
+  readonly doomed: Readonly<Record<"revoked" | "stopped" | "deleted" | "ended" | "retired", TestSandbox>>;
   readonly attackers: readonly Attacker[];
   /** The kid of a key that signs nothing yet. */
   readonly waitingKid: string;
@@ -152,6 +152,7 @@ export async function createWorld(suite: TestSuite, provider: TestProvider, clus
 
   const doomed = {
     revoked: await createTestSandbox(suite, operator, "doomed-revoked"),
+    stopped: await createTestSandbox(suite, operator, "doomed-stopped"),
     deleted: await createTestSandbox(suite, operator, "doomed-deleted"),
     ended: await createTestSandbox(suite, operator, "doomed-ended"),
     retired: await createTestSandbox(suite, operator, "doomed-retired"),

@@ -226,6 +226,8 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   EnableUser: ({ world }) => [{ user: world.account.login }],
   // these end a sandbox: not "own", whose credentials the others need
   RevokeSandbox: ({ world }) => [{ sandbox: world.doomed.revoked.id }],
+  StopSandbox: ({ world }) => [{ sandbox: world.doomed.stopped.id, requestId: requestId("StopSandbox") }],
+  StartSandbox: ({ world }) => [{ sandbox: world.doomed.stopped.id, requestId: requestId("StartSandbox") }],
   DeleteSandbox: ({ world }) => [{ sandbox: world.doomed.deleted.id, requestId: requestId("DeleteSandbox") }],
   EndIncarnation: ({ world }) => [{ sandboxId: world.doomed.ended.id, incarnation: world.doomed.ended.incarnation }],
   RetireSandbox: ({ world }) => [{ sandboxId: world.doomed.retired.id }],

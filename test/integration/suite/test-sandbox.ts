@@ -31,6 +31,14 @@ export async function createTestSandbox(
     spec: { command },
   });
   if (sandbox === undefined) throw new Error("no sandbox was created");
+  return enrolTestSandbox(suite, { id: sandbox.id, name });
+}
+
+/** Enrols the incarnation of a sandbox that the driver was told to start last, or is told next, with a key of its own. */
+export async function enrolTestSandbox(
+  suite: TestSuite,
+  sandbox: { readonly id: string; readonly name: string },
+): Promise<TestSandbox> {
   const start = await suite.driver.startOf(sandbox.id);
   const keys = createKeyPair();
   const csr = await createCsr(keys);
@@ -43,7 +51,7 @@ export async function createTestSandbox(
   if (credentials === undefined) throw new Error("no credentials were issued");
   return {
     id: sandbox.id,
-    name,
+    name: sandbox.name,
     incarnation: start.incarnation,
     keys,
     csr,

@@ -1,13 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { Phase, SandboxSchema, SandboxService } from "@sandgate/api/sandbox";
+import { Phase, type SandboxService } from "@sandgate/api/sandbox";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import type { CommandContext } from "../command-context.ts";
-import { CommandFailure, type FailureReport } from "../command-failure.ts";
-import { describeFailure } from "../describe-failure.ts";
-import { escapeLine } from "../escape-control.ts";
+import { CommandFailure } from "../command-failure.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { messageJson } from "../message-json.ts";
-import { SuiteConnection } from "../suite-connection.ts";
+import { changeSandboxes } from "../session/change-sandboxes.ts";
 
 /** Options of `sandgate rm`. */
 export interface RemoveOptions {
@@ -21,37 +18,10 @@ export async function removeSandboxes(
   names: readonly string[],
   options: RemoveOptions,
 ): Promise<number> {
-  const { output } = context;
-  const connection = new SuiteConnection(context.clientFile());
-  const client = connection.client("sandbox", SandboxService);
-  const outcomes = await Promise.all(
-    names.map(async (name) => {
-      try {
-        const sandbox = await removeSandbox({
-          client,
-          sandbox: name,
-          wait: options.wait,
-          timeoutMs: options.timeout,
-          signal: context.interruptions.signal,
-        });
-        return { name, sandbox };
-      } catch (error) {
-        return { name, failure: await describeFailure(error) };
-      }
-    }),
+  const { signal } = context.interruptions;
+  return changeSandboxes(context, names, "removed", (client, sandbox) =>
+    removeSandbox({ client, sandbox, wait: options.wait, timeoutMs: options.timeout, signal }),
   );
-  connection.close();
-  const failures: FailureReport[] = [];
-  for (const outcome of outcomes) {
-    if (outcome.failure === undefined) output.line(`${escapeLine(outcome.name)} removed`);
-    else failures.push(outcome.failure);
-  }
-  output.document({
-    removed: outcomes.flatMap(({ sandbox }) => (sandbox === undefined ? [] : [messageJson(SandboxSchema, sandbox)])),
-    failed: outcomes.flatMap(({ name, failure }) => (failure === undefined ? [] : [{ sandbox: name, error: failure }])),
-  });
-  if (!output.json) for (const failure of failures) output.failure(failure);
-  return failures[0]?.exitCode ?? exitCodes.ok;
 }
 
 /** Asks for a sandbox's removal and, with `wait`, waits until it is DELETED. */

@@ -7,7 +7,7 @@ import type { Output } from "../output.ts";
 import { phaseName } from "../sandbox-view.ts";
 
 /**
- * Waits until a sandbox is READY, or COMPLETED. Refuses with exit code 1 when it failed, 3 when it was removed, and 6 when
+ * Waits until a sandbox is READY, or COMPLETED. Refuses with exit code 1 when it failed, 3 when it was removed, and 6 when it was stopped or
  * the time is over. Calls `onPhase` at every phase that is seen.
  */
 export async function waitUntilReady(options: {
@@ -42,11 +42,9 @@ export async function waitUntilReady(options: {
         case Phase.STOPPED:
         case Phase.DELETING:
         case Phase.DELETED:
-          throw new CommandFailure({
-            message: "the sandbox was removed before it was ready",
-            metadata: { sandbox_id: sandbox.id },
-            exitCode: exitCodes.notFound,
-          });
+          // one that was started again ends in order before it begins anew
+          if (sandbox.desiredPhase !== Phase.READY) throw neverReady(sandbox);
+          break;
         default:
           output.progress(`${sandbox.name}: ${phaseName(sandbox.phase)}${waitingFor(sandbox)}`);
       }
@@ -70,6 +68,16 @@ function sandboxFailure(sandbox: Sandbox): CommandFailure {
     reason: "SANDBOX_FAILED",
     metadata: { sandbox_id: sandbox.id, stage: failure?.stage ?? "", retriable: String(failure?.retriable ?? false) },
     exitCode: exitCodes.failed,
+  });
+}
+
+function neverReady(sandbox: Sandbox): CommandFailure {
+  const isStopped = sandbox.desiredPhase === Phase.STOPPED;
+  return new CommandFailure({
+    message: `the sandbox was ${isStopped ? "stopped" : "removed"} before it was ready`,
+    ...(isStopped && { mend: `sandgate start ${sandbox.id}` }),
+    metadata: { sandbox_id: sandbox.id },
+    exitCode: isStopped ? exitCodes.notReady : exitCodes.notFound,
   });
 }
 

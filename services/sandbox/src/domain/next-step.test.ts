@@ -33,6 +33,7 @@ function row(part: Partial<SandboxRecord>): SandboxRecord {
     isolationGaps: [],
     waitingFor: [],
     createTimeMs: 0,
+    startTimeMs: 0,
     phaseTimeMs: 0,
     readyTimeMs: undefined,
     expireTimeMs: undefined,
@@ -56,7 +57,8 @@ function seen(part: Partial<Observation> = {}): Observation {
 function outcome(step: Step): string {
   switch (step.kind) {
     case "wait":
-      return "wait";
+    case "begin":
+      return step.kind;
     case "act":
       return step.next === undefined ? step.action : `${step.action} -> ${step.next}`;
     case "record":
@@ -181,8 +183,27 @@ describe("the reconciler's next step for a sandbox that is wanted", () => {
     ["completed, still running", { phase: "COMPLETED" }, { revoked: true }, "end"],
     ["completed, its identity still good", { phase: "COMPLETED" }, { running: false }, "end"],
     ["completed", { phase: "COMPLETED" }, { running: false, revoked: true }, "wait"],
+    ["being stopped, to run again", { phase: "STOPPING" }, {}, "suspend -> STOPPED"],
+    ["stopped, to run again", { phase: "STOPPED" }, { running: false, revoked: true }, "begin"],
+    ["begun again long after its creation", { startTimeMs: 9e9 - 1 }, { nowMs: 9e9 }, "provision -> PROVISIONING"],
   ])("%s", (_, part, observed, expected) => {
     expect(outcome(nextStep(row(part), seen(observed), patience))).toBe(expected);
+  });
+});
+
+describe("the reconciler's next step for a sandbox that is to stand still", () => {
+  it.each<[string, Partial<SandboxRecord>, Partial<Observation>, string]>([
+    ...(["PENDING", "PROVISIONING", "STARTING", "READY"] as const).map(
+      (phase) => [`in ${phase}`, { phase }, {}, "STOPPING"] as [string, Partial<SandboxRecord>, object, string],
+    ),
+    ["being stopped", { phase: "STOPPING" }, {}, "suspend -> STOPPED"],
+    ["stopped, still running", { phase: "STOPPED" }, { revoked: true }, "end"],
+    ["stopped, its identity still good", { phase: "STOPPED" }, { running: false }, "end"],
+    ["stopped before it was registered", { phase: "STOPPED", registered: false }, { running: false }, "register"],
+    ["stopped", { phase: "STOPPED" }, { running: false, revoked: true }, "wait"],
+    ["completed before", { phase: "COMPLETED" }, { running: false, revoked: true }, "wait"],
+  ])("%s", (_, part, observed, expected) => {
+    expect(outcome(nextStep(row({ ...part, desiredPhase: "STOPPED" }), seen(observed), patience))).toBe(expected);
   });
 });
 
@@ -203,7 +224,7 @@ describe("the reconciler's next step for a sandbox that is to go", () => {
 describe("the reconciler's next step in any state", () => {
   const anyRow = fc.record({
     phase: fc.constantFrom(...phases),
-    desiredPhase: fc.constantFrom("READY" as const, "DELETED" as const),
+    desiredPhase: fc.constantFrom("READY" as const, "STOPPED" as const, "DELETED" as const),
     registered: fc.boolean(),
     policyRevision: fc.constantFrom(undefined, 1n, 2n),
     confinement: fc.constantFrom("unproved" as const, "proved" as const, "broken" as const),
@@ -226,7 +247,14 @@ describe("the reconciler's next step in any state", () => {
         const record = row(part);
         const observed = seen(view);
         const step = nextStep(record, observed, patience);
-        const to = step.kind === "record" ? step.phase : step.kind === "act" ? step.next : undefined;
+        const to =
+          step.kind === "begin"
+            ? "PENDING"
+            : step.kind === "record"
+              ? step.phase
+              : step.kind === "act"
+                ? step.next
+                : undefined;
         if (to !== undefined && to !== record.phase) expect(canFollow(record.phase, to)).toBe(true);
         if (to === "READY") {
           expect(observed.running && observed.supervisorPresent && !observed.revoked).toBe(true);

@@ -20,7 +20,7 @@ export interface Observation {
 
 /** How long a sandbox may take, in milliseconds. */
 export interface Patience {
-  /** From its creation until it is started. */
+  /** From the beginning of its incarnation until it is started. */
   readonly provisioningMs: number;
   /** From its start until it is first READY. */
   readonly startingMs: number;
@@ -30,10 +30,11 @@ export interface Patience {
  * Something to do outside the row. Each may be repeated at any time.
  * `provision`: directories, then the register of subjects. `launch`: the first policy and the supervisor, side by side.
  * `start-main`: tells the supervisor to start the main process. `register`: the register of subjects alone.
- * `end`: the incarnation's identity, and every process. `halt`: the same for good, with the sandbox's entry in the register.
+ * `end`: the incarnation's identity, and every process. `suspend`: the same, and the way to this service. `halt`: the same for good, with
+ * the sandbox's entry in the register.
  * `destroy`: everything on the machine.
  */
-export type Action = "provision" | "launch" | "start-main" | "register" | "end" | "halt" | "destroy";
+export type Action = "provision" | "launch" | "start-main" | "register" | "end" | "suspend" | "halt" | "destroy";
 
 /** What the reconciler does next with a sandbox. */
 export type Step =
@@ -41,6 +42,8 @@ export type Step =
   | { readonly kind: "wait" }
   /** Do it; where `next` is set, the sandbox is in that phase afterwards. */
   | { readonly kind: "act"; readonly action: Action; readonly next?: Phase }
+  /** Begin the next incarnation, which is PENDING and knows nothing of the one before. */
+  | { readonly kind: "begin" }
   | {
       readonly kind: "record";
       readonly phase: Phase;
@@ -141,7 +144,7 @@ function nextOfWanted(row: SandboxRecord, observed: Observation, patience: Patie
   switch (row.phase) {
     case "PENDING":
     case "PROVISIONING":
-      if (observed.nowMs - row.createTimeMs > patience.provisioningMs)
+      if (observed.nowMs - row.startTimeMs > patience.provisioningMs)
         return fail(row, "provision", observed.lastFault ?? "it could not be provisioned in time", true);
       return row.phase === "PENDING"
         ? { kind: "act", action: "provision", next: "PROVISIONING" }
@@ -154,19 +157,35 @@ function nextOfWanted(row: SandboxRecord, observed: Observation, patience: Patie
     case "FAILED":
       return nextOfOver(row, observed);
     case "STOPPING":
+      return { kind: "act", action: "suspend", next: "STOPPED" };
     case "STOPPED":
+      return { kind: "begin" };
     case "DELETING":
     case "DELETED":
       return { kind: "wait" };
   }
 }
 
-/**
- * What to do next with a sandbox, from its row and what can be seen of it. Following it from any state, whatever was
- * interrupted before, ends in the desired phase, in COMPLETED or in FAILED.
- */
-export function nextStep(row: SandboxRecord, observed: Observation, patience: Patience): Step {
-  if (row.desiredPhase === "READY") return nextOfWanted(row, observed, patience);
+function nextOfStopped(row: SandboxRecord, observed: Observation): Step {
+  switch (row.phase) {
+    case "PENDING":
+    case "PROVISIONING":
+    case "STARTING":
+    case "READY":
+      return { kind: "record", phase: "STOPPING", waitingFor: [] };
+    case "STOPPING":
+      return { kind: "act", action: "suspend", next: "STOPPED" };
+    case "STOPPED":
+    case "COMPLETED":
+    case "FAILED":
+      return nextOfOver(row, observed);
+    case "DELETING":
+    case "DELETED":
+      return { kind: "wait" };
+  }
+}
+
+function nextOfUnwanted(row: SandboxRecord): Step {
   switch (row.phase) {
     case "PENDING":
     case "PROVISIONING":
@@ -183,5 +202,20 @@ export function nextStep(row: SandboxRecord, observed: Observation, patience: Pa
       return { kind: "act", action: "destroy", next: "DELETED" };
     case "DELETED":
       return { kind: "wait" };
+  }
+}
+
+/**
+ * What to do next with a sandbox, from its row and what can be seen of it. Following it from any state, whatever was
+ * interrupted before, ends in the desired phase, in COMPLETED or in FAILED.
+ */
+export function nextStep(row: SandboxRecord, observed: Observation, patience: Patience): Step {
+  switch (row.desiredPhase) {
+    case "READY":
+      return nextOfWanted(row, observed, patience);
+    case "STOPPED":
+      return nextOfStopped(row, observed);
+    case "DELETED":
+      return nextOfUnwanted(row);
   }
 }

@@ -12,7 +12,7 @@ export type Phase =
   | "DELETED";
 
 /** What the reconciler works towards. */
-export type DesiredPhase = "READY" | "DELETED";
+export type DesiredPhase = "READY" | "STOPPED" | "DELETED";
 
 const followers: Readonly<Record<Phase, readonly Phase[]>> = {
   PENDING: ["PROVISIONING", "FAILED", "STOPPING"],
@@ -22,7 +22,7 @@ const followers: Readonly<Record<Phase, readonly Phase[]>> = {
   COMPLETED: ["STOPPING"],
   FAILED: ["STOPPING"],
   STOPPING: ["STOPPED"],
-  STOPPED: ["DELETING"],
+  STOPPED: ["PENDING", "STOPPING", "DELETING"],
   DELETING: ["DELETED"],
   DELETED: [],
 };

@@ -71,6 +71,8 @@ export interface SandboxRecord {
   readonly isolationGaps: readonly string[];
   readonly waitingFor: readonly Prerequisite[];
   readonly createTimeMs: number;
+  /** When its present incarnation was begun. */
+  readonly startTimeMs: number;
   /** When it entered its phase. */
   readonly phaseTimeMs: number;
   readonly readyTimeMs: number | undefined;

@@ -1,12 +1,9 @@
-import { createHash } from "node:crypto";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { DeleteSandboxResponseSchema, type SandboxService } from "@sandgate/api/sandbox";
 import { sandboxScopeOf } from "@sandgate/identity";
 import type { Handler } from "@sandgate/rpc";
-import { findRequestIdFault } from "../domain/request-id.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
-import { callerOf } from "./caller-of.ts";
-import { requireNoFaults } from "./require-no-faults.ts";
+import { readWish } from "./read-wish.ts";
 import { toSandboxMessage } from "./sandbox-message.ts";
 
 /** SandboxService.DeleteSandbox: records that a sandbox is to go. Deleting it again changes nothing. */
@@ -16,24 +13,15 @@ export function deleteSandbox(deps: {
   readonly trustDomain: string;
   readonly clock: () => number;
 }): Handler<typeof SandboxService.method.deleteSandbox> {
-  return async (request, call) => {
+  return async ({ requestId }, call) => {
     const scope = sandboxScopeOf(call);
-    const fault = findRequestIdFault(request.requestId);
-    requireNoFaults(fault === undefined ? [] : [fault]);
-    const requestId = request.requestId.toLowerCase();
     const answer = await deps.store.requestDeletion(scope, {
-      request: {
-        organizationId: scope.organizationId,
-        method: "DeleteSandbox",
-        requestId,
-        contentHash: createHash("sha256").update(scope.sandboxId).digest(),
-      },
+      ...readWish(call, { scope, requestId, action: "sandbox.deletion_requested" }),
       answerOf: (record) =>
         toBinary(
           DeleteSandboxResponseSchema,
           create(DeleteSandboxResponseSchema, { sandbox: toSandboxMessage(record, deps.trustDomain) }),
         ),
-      event: { ...callerOf(call), action: "sandbox.deletion_requested", details: { request_id: requestId } },
       nowMs: deps.clock(),
     });
     deps.reconciler.poke(scope.sandboxId);

@@ -8,7 +8,7 @@ import { requireNoFaults } from "./require-no-faults.ts";
 
 /** SandboxService.PushSandboxLogs: stores output of the main process, message by message, and says up to where it is durable. */
 export function pushSandboxLogs(deps: {
-  readonly store: Pick<SandboxStore, "appendLog" | "findLogEnd">;
+  readonly store: Pick<SandboxStore, "appendLog" | "findOwnLogEnd">;
 }): Handler<typeof SandboxService.method.pushSandboxLogs> {
   const append = (scope: SandboxScope, { incarnation, offset, data }: PushSandboxLogsRequest): Promise<bigint> =>
     deps.store.appendLog(scope, { incarnation, offset, data });
@@ -19,7 +19,7 @@ export function pushSandboxLogs(deps: {
       requireNoFaults(findPieceFaults(request));
       storedOffset = await append(scope, request);
     }
-    return { storedOffset: storedOffset ?? (await deps.store.findLogEnd(scope)) };
+    return { storedOffset: storedOffset ?? (await deps.store.findOwnLogEnd(scope)) };
   };
 }
 

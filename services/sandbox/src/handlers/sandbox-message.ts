@@ -53,6 +53,7 @@ export function toSandboxMessage(record: SandboxRecord, trustDomain: string): Sa
     ...(failure !== undefined && { failure: { ...failure } }),
     ...(mainExit !== undefined && { mainExit: toExitMessage(mainExit) }),
     createTime: timestampFromMs(record.createTimeMs),
+    startTime: timestampFromMs(record.startTimeMs),
     ...(record.readyTimeMs !== undefined && { readyTime: timestampFromMs(record.readyTimeMs) }),
     ...(record.expireTimeMs !== undefined && { expireTime: timestampFromMs(record.expireTimeMs) }),
     waitingFor: [...record.waitingFor],

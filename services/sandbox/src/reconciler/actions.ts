@@ -57,6 +57,8 @@ export function runAction(
       return register(deps, row);
     case "end":
       return stopWithout(endIncarnation(deps, row), deps, row);
+    case "suspend":
+      return suspend(deps, row);
     case "halt":
       return stopWithout(retire(deps, row), deps, row);
     case "destroy":
@@ -121,7 +123,7 @@ async function startSupervisor(deps: ActionDeps, row: SandboxRecord): Promise<Le
 
 async function startMain(deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
   const session = deps.sessions.find(row.id);
-  if (session === undefined) return {};
+  if (session?.incarnation !== row.incarnation) return {};
   session.send({ case: "startMain", value: { spec: toSpecMessage(row.spec) } });
   session.mainCommanded = true;
   return {};
@@ -140,6 +142,13 @@ async function stopWithout(identity: Promise<void>, deps: ActionDeps, row: Sandb
   const [revoked] = await Promise.allSettled([identity]);
   await stop(deps, row);
   if (revoked.status === "rejected") throw revoked.reason;
+  return {};
+}
+
+/** What reaches this service from its directory is closed, too: a sandbox may be stopped for weeks. */
+async function suspend(deps: ActionDeps, row: SandboxRecord): Promise<Learned> {
+  await stopWithout(endIncarnation(deps, row), deps, row);
+  await deps.sockets.close(row.id);
   return {};
 }
 

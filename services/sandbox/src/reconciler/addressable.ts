@@ -36,7 +36,7 @@ export class Addressable {
   observe(row: SandboxRecord): void {
     if (row.policyRevision !== undefined || row.desiredPhase === "DELETED" || row.phase === "DELETED")
       this.announce(row.id);
-    else if (row.phase === "FAILED" && row.registered) this.announce(row.id);
+    else if ((row.phase === "FAILED" || row.phase === "STOPPED") && row.registered) this.announce(row.id);
   }
 
   /** Ends every wait. */

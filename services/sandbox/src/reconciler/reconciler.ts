@@ -181,10 +181,7 @@ export class Reconciler {
     const heard = sessions.list().filter((session) => nowMs - session.heardMs < silenceMs);
     const stale = heard.filter((session) => nowMs - session.recordedMs > silenceMs / 3);
     if (stale.length === 0) return;
-    await ledger.touchSupervisors(
-      stale.map(({ sandboxId }) => sandboxId),
-      nowMs,
-    );
+    await ledger.touchSupervisors(stale, nowMs);
     for (const session of stale) session.recordedMs = nowMs;
   }
 
@@ -236,6 +233,11 @@ export class Reconciler {
         this.#addressable.observe(row);
         const step = nextStep(row, await this.#observe(row), this.#deps.patience);
         if (step.kind === "wait") break;
+        if (step.kind === "begin") {
+          learned = {};
+          row = (await this.#begin(row)) ?? (await ledger.get(sandboxId));
+          continue;
+        }
         const taken = await this.#take(step, row);
         if (taken === "later") break;
         learned = { ...learned, ...taken.learned };
@@ -256,9 +258,23 @@ export class Reconciler {
     return stored;
   }
 
+  async #begin(row: SandboxRecord): Promise<SandboxRecord | undefined> {
+    const { ledger, spiffeId, clock } = this.#deps;
+    this.#attempts.delete(row.id);
+    return ledger.beginIncarnation(row, {
+      event: {
+        action: "sandbox.incarnation_begun",
+        principal: spiffeId,
+        peer: "none",
+        details: { incarnation: String(row.incarnation + 1n) },
+      },
+      nowMs: clock(),
+    });
+  }
+
   /** Does a step outside the row. Answers what the row is to be then; undefined when it stays as it is. */
   async #take(
-    step: Exclude<Step, { kind: "wait" }>,
+    step: Exclude<Step, { kind: "wait" | "begin" }>,
     row: SandboxRecord,
   ): Promise<{ readonly learned: Learned; readonly record: SandboxRecord | undefined } | "later"> {
     if (step.kind === "record")
@@ -304,7 +320,8 @@ export class Reconciler {
   async #observe(row: SandboxRecord): Promise<Observation> {
     const { clock, enforcement, sessions, silenceMs } = this.#deps;
     const nowMs = clock();
-    const session = sessions.find(row.id);
+    const found = sessions.find(row.id);
+    const session = found?.incarnation === row.incarnation ? found : undefined;
     // after a restart every supervisor has the usual time to come back
     const heardMs = row.supervisorSeenMs === undefined ? undefined : Math.max(row.supervisorSeenMs, this.#startedMs);
     return {
@@ -328,7 +345,8 @@ export class Reconciler {
     if (!row.registered || row.phase === "PENDING" || row.phase === "PROVISIONING") return false;
     try {
       const subject = await this.#deps.subjects.findSandbox(row.id);
-      return subject !== undefined && !isTrusted(subject);
+      // what is known here may still be about the incarnation before
+      return subject !== undefined && subject.incarnation >= row.incarnation && !isTrusted(subject);
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error; // the register cannot be read now; the next sweep asks again
       return false;

@@ -1,6 +1,7 @@
 import type { SandboxScope } from "@sandgate/identity";
 import { isUniqueViolation, type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
+import { decideDeletion, decideStart, decideStop, type WishDecision } from "../domain/change-wish.ts";
 import { maximumLogBytes, planLogAppend } from "../domain/plan-log-append.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
 import { AdvisoryLocks } from "./advisory-locks.ts";
@@ -13,6 +14,7 @@ import type {
   SandboxLedger,
   SandboxLock,
   SandboxStore,
+  WishRequest,
 } from "./sandbox-store.ts";
 
 /** The part of the audit log that the store writes. */
@@ -54,26 +56,16 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     });
   }
 
-  async requestDeletion(
-    scope: SandboxScope,
-    { request, answerOf, event, nowMs }: Parameters<SandboxStore["requestDeletion"]>[1],
-  ): Promise<Uint8Array> {
-    return withTransaction(this.#pool, async (tx) => {
-      const known = await claimRequest(tx, request, nowMs);
-      if (known !== undefined) return known;
-      const { rows } = await tx.query<SandboxRow>(
-        `update sandboxes set desired_phase = 'DELETED', version = version + 1
-          where id = $1 and organization_id = $2 and desired_phase <> 'DELETED'
-          returning ${sandboxColumns}`,
-        [scope.sandboxId, scope.organizationId],
-      );
-      const changed = rows[0];
-      const record = changed === undefined ? await findIn(tx, scope) : toRecord(changed);
-      if (record === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
-      const answer = await storeAnswer(tx, request, answerOf(record));
-      if (changed !== undefined) await this.#append(tx, record, event);
-      return answer;
-    });
+  async requestStop(scope: SandboxScope, input: WishRequest): Promise<Uint8Array> {
+    return this.#wish(scope, input, decideStop);
+  }
+
+  async requestStart(scope: SandboxScope, input: WishRequest): Promise<Uint8Array> {
+    return this.#wish(scope, input, decideStart);
+  }
+
+  async requestDeletion(scope: SandboxScope, input: WishRequest): Promise<Uint8Array> {
+    return this.#wish(scope, input, decideDeletion);
   }
 
   async find(scope: SandboxScope): Promise<SandboxRecord | undefined> {
@@ -177,8 +169,8 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     piece: { readonly incarnation: bigint; readonly offset: bigint; readonly data: Uint8Array },
   ): Promise<bigint> {
     return withTransaction(this.#pool, async (tx) => {
-      const { rows } = await tx.query<{ end_offset: bigint; incarnation: bigint }>(
-        `select e.end_offset, s.incarnation
+      const { rows } = await tx.query<{ end_offset: bigint; incarnation_offset: bigint; incarnation: bigint }>(
+        `select e.end_offset, e.incarnation_offset, s.incarnation
            from sandbox_log_ends e join sandboxes s on s.id = e.sandbox_id
           where s.id = $1 and s.organization_id = $2 and s.phase <> 'DELETED'
             for update of e`,
@@ -187,17 +179,19 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       const stored = rows[0];
       if (stored?.incarnation !== piece.incarnation)
         throw new ServiceError("SANDBOX_CHANGED", "the sandbox has no such incarnation");
-      const plan = planLogAppend(stored.end_offset, piece.offset, piece.data.byteLength);
+      const ownEnd = stored.end_offset - stored.incarnation_offset;
+      const plan = planLogAppend(ownEnd, piece.offset, piece.data.byteLength);
       switch (plan.kind) {
         case "known":
-          return stored.end_offset;
+          return ownEnd;
         case "gap":
           throw new ServiceError("REQUEST_INVALID", "output before this offset is missing", {
             field: "offset",
-            stored_offset: String(stored.end_offset),
+            stored_offset: String(ownEnd),
           });
         case "append":
-          return appendPiece(tx, scope.sandboxId, stored.end_offset, piece.data.subarray(plan.from));
+          await appendPiece(tx, scope.sandboxId, stored.end_offset, piece.data.subarray(plan.from));
+          return ownEnd + BigInt(piece.data.byteLength - plan.from);
       }
     });
   }
@@ -232,6 +226,16 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       [scope.sandboxId, scope.organizationId],
     );
     return rows[0]?.end_offset ?? 0n;
+  }
+
+  async findOwnLogEnd(scope: SandboxScope): Promise<bigint> {
+    const { rows } = await this.#pool.query<{ own_end: bigint }>(
+      `select e.end_offset - e.incarnation_offset as own_end
+         from sandbox_log_ends e join sandboxes s on s.id = e.sandbox_id
+        where s.id = $1 and s.organization_id = $2`,
+      [scope.sandboxId, scope.organizationId],
+    );
+    return rows[0]?.own_end ?? 0n;
   }
 
   async get(sandboxId: string): Promise<SandboxRecord | undefined> {
@@ -296,6 +300,27 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     });
   }
 
+  async beginIncarnation(
+    record: SandboxRecord,
+    { event, nowMs }: { readonly event: LifecycleEvent; readonly nowMs: number },
+  ): Promise<SandboxRecord | undefined> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes
+            set phase = 'PENDING', incarnation = incarnation + 1, registered = false, confinement = 'unproved',
+                supervisor_seen_time = null, failure = null, main_exit = null, isolation_gaps = '{}', waiting_for = '{}',
+                start_time = $3, phase_time = $3, ready_time = null, version = version + 1
+          where id = $1 and version = $2 and phase = 'STOPPED'
+          returning ${sandboxColumns}`,
+        [record.id, record.version, new Date(nowMs)],
+      );
+      if (rows[0] === undefined) return undefined;
+      await tx.query("update sandbox_log_ends set incarnation_offset = end_offset where sandbox_id = $1", [record.id]);
+      await this.#append(tx, record, event);
+      return toRecord(rows[0]);
+    });
+  }
+
   async expire({
     event,
     nowMs,
@@ -307,8 +332,11 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
   }): Promise<readonly string[]> {
     return withTransaction(this.#pool, async (tx) => {
       const { rows } = await tx.query<SandboxRow>(
-        `update sandboxes set desired_phase = 'DELETED', version = version + 1
-          where id in (select id from sandboxes where desired_phase = 'READY' and expire_time <= $1
+        // as decideDeletion does it
+        `update sandboxes
+            set desired_phase = 'DELETED', phase = case when phase = 'STOPPED' then 'STOPPING' else phase end,
+                phase_time = case when phase = 'STOPPED' then $1 else phase_time end, version = version + 1
+          where id in (select id from sandboxes where desired_phase <> 'DELETED' and expire_time <= $1
                         order by expire_time limit $2 for update skip locked)
           returning ${sandboxColumns}`,
         [new Date(nowMs), limit],
@@ -318,11 +346,20 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     });
   }
 
-  async touchSupervisors(sandboxIds: readonly string[], nowMs: number): Promise<void> {
-    await this.#pool.query("update sandboxes set supervisor_seen_time = $2 where id = any ($1)", [
-      sandboxIds,
-      new Date(nowMs),
-    ]);
+  async touchSupervisors(
+    supervisors: readonly { readonly sandboxId: string; readonly incarnation: bigint }[],
+    nowMs: number,
+  ): Promise<void> {
+    await this.#pool.query(
+      `update sandboxes s set supervisor_seen_time = $3
+         from unnest($1::text[], $2::bigint[]) as heard (id, incarnation)
+        where s.id = heard.id and s.incarnation = heard.incarnation`,
+      [
+        supervisors.map(({ sandboxId }) => sandboxId),
+        supervisors.map(({ incarnation }) => incarnation),
+        new Date(nowMs),
+      ],
+    );
   }
 
   async prune(beforeMs: number): Promise<void> {
@@ -333,6 +370,24 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
 
   async tryLock(sandboxId: string): Promise<SandboxLock | undefined> {
     return this.#locks.tryLock(sandboxId);
+  }
+
+  async #wish(
+    scope: SandboxScope,
+    { request, answerOf, event, nowMs }: WishRequest,
+    decide: (record: SandboxRecord) => WishDecision,
+  ): Promise<Uint8Array> {
+    return withTransaction(this.#pool, async (tx) => {
+      const known = await claimRequest(tx, request, nowMs);
+      if (known !== undefined) return known;
+      const found = await lockIn(tx, scope);
+      if (found === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
+      const decision = decide(found);
+      const record = await grantWish(tx, found, decision, nowMs);
+      const answer = await storeAnswer(tx, request, answerOf(record));
+      if (decision.kind === "change") await this.#append(tx, record, event);
+      return answer;
+    });
   }
 
   async #append(tx: SqlClient, record: SandboxRecord, event: LifecycleEvent): Promise<void> {
@@ -346,6 +401,44 @@ async function findIn(sql: SqlClient, scope: SandboxScope): Promise<SandboxRecor
     [scope.sandboxId, scope.organizationId],
   );
   return rows[0] === undefined ? undefined : toRecord(rows[0]);
+}
+
+/** The sandbox, and with it the right to change it until the transaction ends. */
+async function lockIn(tx: SqlClient, scope: SandboxScope): Promise<SandboxRecord | undefined> {
+  const { rows } = await tx.query<SandboxRow>(
+    `select ${sandboxColumns} from sandboxes where id = $1 and organization_id = $2 for update`,
+    [scope.sandboxId, scope.organizationId],
+  );
+  return rows[0] === undefined ? undefined : toRecord(rows[0]);
+}
+
+/** Writes what was decided on a locked sandbox. */
+async function grantWish(
+  tx: SqlClient,
+  record: SandboxRecord,
+  decision: WishDecision,
+  nowMs: number,
+): Promise<SandboxRecord> {
+  switch (decision.kind) {
+    case "unchanged":
+      return record;
+    case "deleting":
+      throw new ServiceError("SANDBOX_DELETING", "the sandbox is being removed", { sandbox_id: record.id });
+    case "revoked":
+      throw new ServiceError("SANDBOX_REVOKED", "the sandbox's identity was revoked", { sandbox_id: record.id });
+    case "change": {
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes
+            set desired_phase = $2, phase = $3, phase_time = case when phase = $3 then phase_time else $4 end,
+                waiting_for = case when phase = $3 then waiting_for else '{}' end, version = version + 1
+          where id = $1
+          returning ${sandboxColumns}`,
+        [record.id, decision.desiredPhase, decision.phase, new Date(nowMs)],
+      );
+      if (rows[0] === undefined) throw new Error("a locked sandbox is gone");
+      return toRecord(rows[0]);
+    }
+  }
 }
 
 async function findIncarnation(
@@ -424,7 +517,7 @@ async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<Sandbo
   }
 }
 
-async function appendPiece(tx: SqlClient, sandboxId: string, endOffset: bigint, data: Uint8Array): Promise<bigint> {
+async function appendPiece(tx: SqlClient, sandboxId: string, endOffset: bigint, data: Uint8Array): Promise<void> {
   const newEnd = endOffset + BigInt(data.byteLength);
   const continued = await tx.query(
     `update sandbox_logs set data = data || $3, end_offset = $4
@@ -444,5 +537,4 @@ async function appendPiece(tx: SqlClient, sandboxId: string, endOffset: bigint, 
     newEnd - BigInt(maximumLogBytes),
   ]);
   await tx.query("update sandbox_log_ends set end_offset = $2 where sandbox_id = $1", [sandboxId, newEnd]);
-  return newEnd;
 }

@@ -31,6 +31,7 @@ export interface SandboxRow {
   readonly isolation_gaps: string[];
   readonly waiting_for: Prerequisite[];
   readonly create_time: Date;
+  readonly start_time: Date | null;
   readonly phase_time: Date;
   readonly ready_time: Date | null;
   readonly expire_time: Date | null;
@@ -40,7 +41,7 @@ export interface SandboxRow {
 export const sandboxColumns = [
   "id, organization_id, name, owner_user_id, labels, spec, policy_request_id",
   "desired_phase, phase, incarnation, version, registered, policy_revision, confinement, supervisor_seen_time",
-  "failure, main_exit, isolation_gaps, waiting_for, create_time, phase_time, ready_time, expire_time",
+  "failure, main_exit, isolation_gaps, waiting_for, create_time, start_time, phase_time, ready_time, expire_time",
 ].join(", ");
 
 /** The sandbox that a row holds. */
@@ -66,6 +67,7 @@ export function toRecord(row: SandboxRow): SandboxRecord {
     isolationGaps: row.isolation_gaps,
     waitingFor: row.waiting_for,
     createTimeMs: row.create_time.getTime(),
+    startTimeMs: (row.start_time ?? row.create_time).getTime(),
     phaseTimeMs: row.phase_time.getTime(),
     readyTimeMs: row.ready_time?.getTime(),
     expireTimeMs: row.expire_time?.getTime(),

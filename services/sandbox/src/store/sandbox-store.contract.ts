@@ -97,6 +97,18 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       event: event("sandbox.deletion_requested"),
       nowMs,
     });
+  const wish = (
+    kind: "requestStop" | "requestStart",
+    sandboxId: string,
+    requestId: string = crypto.randomUUID(),
+    organization = organizationId,
+  ) =>
+    store[kind](scopeOf(sandboxId, organization), {
+      request: { organizationId, method: kind, requestId, contentHash: hashOf(sandboxId) },
+      answerOf: encode,
+      event: event(kind),
+      nowMs: nowMs + 1,
+    });
   async function advance(sandboxId: string, part: Partial<SandboxRecord>, at = nowMs): Promise<SandboxRecord> {
     const record = await store.get(sandboxId);
     if (record === undefined) throw new Error("there is no such row");
@@ -129,6 +141,7 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
         isolationGaps: [],
         waitingFor: [],
         createTimeMs: nowMs,
+        startTimeMs: nowMs,
         phaseTimeMs: nowMs,
         readyTimeMs: undefined,
         expireTimeMs: nowMs + 60_000,
@@ -195,6 +208,99 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       const { sandbox } = await insert({ organizationId: foreignId });
       expect(await remove(sandbox.id).catch(reasonOf)).toBe("SANDBOX_NOT_FOUND");
       expect(await store.get(sandbox.id)).toMatchObject({ desiredPhase: "READY" });
+    });
+  });
+
+  describe("requestStop and requestStart", () => {
+    it("end the incarnation first, whatever is asked for next, and are recorded once", async () => {
+      const { sandbox } = await insert();
+      await advance(sandbox.id, { phase: "READY" });
+      await wish("requestStop", sandbox.id);
+      const stopping = { phase: "STOPPING", phaseTimeMs: nowMs + 1, waitingFor: [], version: 3n };
+      expect(await store.get(sandbox.id)).toMatchObject({ ...stopping, desiredPhase: "STOPPED" });
+      await wish("requestStop", sandbox.id);
+      expect(await store.get(sandbox.id)).toMatchObject({ version: 3n });
+      await wish("requestStart", sandbox.id);
+      expect(await store.get(sandbox.id)).toMatchObject({ phase: "STOPPING", desiredPhase: "READY", version: 4n });
+      expect(await auditedActions(sandbox.id)).toEqual(["sandbox.created", "requestStop", "requestStart"]);
+    });
+
+    it("answer a repeated request as the first time (A01)", async () => {
+      const { sandbox } = await insert();
+      const requestId = crypto.randomUUID();
+      const first = await wish("requestStop", sandbox.id, requestId);
+      await wish("requestStart", sandbox.id);
+      expect(Buffer.from(await wish("requestStop", sandbox.id, requestId))).toEqual(Buffer.from(first));
+      expect(await store.get(sandbox.id)).toMatchObject({ desiredPhase: "READY" });
+    });
+
+    it("refuse one that is being removed, one that was revoked by hand and one of another organization", async () => {
+      const { sandbox } = await insert();
+      expect(await wish("requestStop", sandbox.id, undefined, foreignId).catch(reasonOf)).toBe("SANDBOX_NOT_FOUND");
+      const failure = { stage: "identity", fault: "revoked", retriable: false, nextCommand: "" } as const;
+      await advance(sandbox.id, { phase: "FAILED", failure });
+      expect(await wish("requestStart", sandbox.id).catch(reasonOf)).toBe("SANDBOX_REVOKED");
+      const requestId = crypto.randomUUID();
+      await remove(sandbox.id);
+      expect(await wish("requestStart", sandbox.id, requestId).catch(reasonOf)).toBe("SANDBOX_DELETING");
+      expect(await wish("requestStop", sandbox.id, requestId).catch(reasonOf)).toBe("SANDBOX_DELETING");
+    });
+
+    it("have a STOPPED sandbox that is to be deleted stopped for good first", async () => {
+      const { sandbox } = await insert({ spec: { ...newSandbox().spec, ttlMs: 1 } });
+      const { sandbox: other } = await insert();
+      for (const { id } of [sandbox, other]) await advance(id, { phase: "STOPPED" });
+      await remove(other.id);
+      await store.expire({ event: event("sandbox.expired"), nowMs: nowMs + 2, limit: 100 });
+      for (const { id } of [sandbox, other])
+        expect(await store.get(id)).toMatchObject({ phase: "STOPPING", desiredPhase: "DELETED" });
+    });
+  });
+
+  describe("beginIncarnation", () => {
+    it("forgets everything that was true of the incarnation before", async () => {
+      const { sandbox } = await insert();
+      const failure = { stage: "run", fault: "x", retriable: true, nextCommand: "" } as const;
+      await store.recordConfinement(scopeOf(sandbox.id), {
+        ...{ incarnation: 1n, confinement: "broken", event: event("e"), nowMs },
+      });
+      await store.recordExit(scopeOf(sandbox.id), {
+        ...{ incarnation: 1n, exit: { kind: "exited", code: 3 }, event: event("e"), nowMs },
+      });
+      await advance(sandbox.id, { phase: "READY", registered: true, policyRevision: 4n, isolationGaps: ["cpu"] });
+      const stopped = await advance(sandbox.id, { phase: "STOPPED", failure });
+      const begun = await store.beginIncarnation(stopped, { event: event("begun"), nowMs: nowMs + 7 });
+      expect(begun).toEqual(await store.get(sandbox.id));
+      expect(begun).toEqual({
+        ...stopped,
+        phase: "PENDING",
+        incarnation: 2n,
+        version: stopped.version + 1n,
+        registered: false,
+        confinement: "unproved",
+        supervisorSeenMs: undefined,
+        failure: undefined,
+        mainExit: undefined,
+        isolationGaps: [],
+        startTimeMs: nowMs + 7,
+        phaseTimeMs: nowMs + 7,
+        readyTimeMs: undefined,
+      });
+      const old = { incarnation: 1n, confinement: "proved", event: event("e"), nowMs } as const;
+      expect(await store.recordConfinement(scopeOf(sandbox.id), old)).toBeUndefined();
+      expect(await store.recordSupervisor(scopeOf(sandbox.id), old)).toBeUndefined();
+    });
+
+    it("is done once, and only where the sandbox is as it was seen, and STOPPED", async () => {
+      const { sandbox } = await insert();
+      const running = await advance(sandbox.id, { phase: "READY" });
+      const begin = (record: SandboxRecord) => store.beginIncarnation(record, { event: event("begun"), nowMs });
+      expect(await begin(running)).toBeUndefined();
+      const stopped = await advance(sandbox.id, { phase: "STOPPED" });
+      const all = await Promise.all([begin(stopped), begin(stopped)]);
+      expect(all.filter((record) => record !== undefined)).toHaveLength(1);
+      expect((await store.get(sandbox.id))?.incarnation).toBe(2n);
+      expect(await auditedActions(sandbox.id)).toEqual(["sandbox.created", "begun"]);
     });
   });
 
@@ -362,7 +468,8 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
 
     it("can be refreshed for many without a change that watchers see", async () => {
       const { sandbox } = await insert();
-      await store.touchSupervisors([sandbox.id], nowMs + 5);
+      await store.touchSupervisors([{ sandboxId: sandbox.id, incarnation: 1n }], nowMs + 5);
+      await store.touchSupervisors([{ sandboxId: sandbox.id, incarnation: 2n }], nowMs + 9);
       expect(await store.get(sandbox.id)).toMatchObject({ supervisorSeenMs: nowMs + 5, version: 1n });
     });
   });
@@ -370,6 +477,23 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
   describe("output", () => {
     const append = (sandboxId: string, offset: number, text: string) =>
       store.appendLog(scopeOf(sandboxId), { incarnation: 1n, offset: BigInt(offset), data: Buffer.from(text) });
+    it("of a further incarnation goes on behind that of the ones before, and counts its own bytes", async () => {
+      const { sandbox } = await insert();
+      await append(sandbox.id, 0, "first\n");
+      const stopped = await advance(sandbox.id, { phase: "STOPPED" });
+      await store.beginIncarnation(stopped, { event: event("begun"), nowMs });
+      const own = (offset: number, text: string, incarnation = 2n) =>
+        store.appendLog(scopeOf(sandbox.id), { incarnation, offset: BigInt(offset), data: Buffer.from(text) });
+      expect(await store.findOwnLogEnd(scopeOf(sandbox.id))).toBe(0n);
+      expect(await own(6, "late", 1n).catch(reasonOf)).toBe("SANDBOX_CHANGED");
+      expect(await own(0, "second")).toBe(6n);
+      expect(await own(0, "second")).toBe(6n);
+      expect(await own(4, "nd\n")).toBe(7n);
+      await expect(own(9, "x")).rejects.toMatchObject({ metadata: { stored_offset: "7" } });
+      expect(await read(sandbox.id, 0)).toEqual([0, "first\nsecond\n", 13]);
+      expect(await store.findOwnLogEnd(scopeOf(sandbox.id))).toBe(7n);
+    });
+
     const read = async (sandboxId: string, offset: number, limitBytes = 1000) => {
       const piece = await store.readLog(scopeOf(sandboxId), { offset: BigInt(offset), limitBytes });
       return [Number(piece.offset), Buffer.from(piece.data).toString(), Number(piece.endOffset)];

@@ -25,6 +25,15 @@ export interface MutationRequest {
   readonly contentHash: Uint8Array;
 }
 
+/** What somebody wishes to become of a sandbox. */
+export interface WishRequest {
+  readonly request: MutationRequest;
+  readonly answerOf: (record: SandboxRecord) => Uint8Array;
+  /** Recorded where the wish changes anything. */
+  readonly event: LifecycleEvent;
+  readonly nowMs: number;
+}
+
 /** A sandbox to record. */
 export interface NewSandbox {
   readonly id: string;
@@ -74,15 +83,17 @@ export interface SandboxStore {
    * Records that a sandbox is to be deleted, and the answer to the request. Deleting twice changes nothing.
    * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND.
    */
-  requestDeletion(
-    scope: SandboxScope,
-    input: {
-      readonly request: MutationRequest;
-      readonly answerOf: (record: SandboxRecord) => Uint8Array;
-      readonly event: LifecycleEvent;
-      readonly nowMs: number;
-    },
-  ): Promise<Uint8Array>;
+  requestDeletion(scope: SandboxScope, input: WishRequest): Promise<Uint8Array>;
+  /**
+   * Records that a sandbox is to be stopped, and the answer to the request. Stopping one that is over, or is to be stopped, changes nothing.
+   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING.
+   */
+  requestStop(scope: SandboxScope, input: WishRequest): Promise<Uint8Array>;
+  /**
+   * Records that a sandbox is to run, and the answer to the request. Starting one that runs, or is to run, changes nothing.
+   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, SANDBOX_REVOKED.
+   */
+  requestStart(scope: SandboxScope, input: WishRequest): Promise<Uint8Array>;
   /** The sandbox, also a DELETED one; undefined if there is none. */
   find(scope: SandboxScope): Promise<SandboxRecord | undefined>;
   /** An organization's sandboxes that pass the whole filter, newest first. */
@@ -122,7 +133,8 @@ export interface SandboxStore {
     },
   ): Promise<SandboxRecord | undefined>;
   /**
-   * Stores output of the main process. What is stored already is not stored again. Answers up to which byte it is durable.
+   * Stores output of an incarnation's main process, whose offsets begin at 0. What is stored already is not stored again. Answers up to which
+   * byte of the incarnation's output it is durable.
    * Throws SANDBOX_CHANGED for another incarnation, REQUEST_INVALID for a gap.
    */
   appendLog(
@@ -133,6 +145,8 @@ export interface SandboxStore {
   readLog(scope: SandboxScope, query: { readonly offset: bigint; readonly limitBytes: number }): Promise<LogPiece>;
   /** Where the stored output ends. */
   findLogEnd(scope: SandboxScope): Promise<bigint>;
+  /** Where the stored output of the present incarnation ends, counted from its beginning. */
+  findOwnLogEnd(scope: SandboxScope): Promise<bigint>;
 }
 
 /** What the reconciler does with stored sandboxes. It is given no scope, because it acts for the service itself. */
@@ -153,14 +167,25 @@ export interface SandboxLedger {
     record: SandboxRecord,
     input: { readonly event: LifecycleEvent | undefined; readonly nowMs: number },
   ): Promise<SandboxRecord | undefined>;
+  /**
+   * Makes of a STOPPED sandbox its next incarnation, PENDING, if its version is still the record's. Its output goes on behind what there is.
+   * Answers the stored record, or undefined when it was changed by someone else.
+   */
+  beginIncarnation(
+    record: SandboxRecord,
+    input: { readonly event: LifecycleEvent; readonly nowMs: number },
+  ): Promise<SandboxRecord | undefined>;
   /** Records that all sandboxes whose time is over are to be deleted. Answers their ids. */
   expire(input: {
     readonly event: LifecycleEvent;
     readonly nowMs: number;
     readonly limit: number;
   }): Promise<readonly string[]>;
-  /** Records that these supervisors were heard. Tells nobody. */
-  touchSupervisors(sandboxIds: readonly string[], nowMs: number): Promise<void>;
+  /** Records that the supervisors of these incarnations were heard. Tells nobody. */
+  touchSupervisors(
+    supervisors: readonly { readonly sandboxId: string; readonly incarnation: bigint }[],
+    nowMs: number,
+  ): Promise<void>;
   /** Forgets answers and DELETED sandboxes that are older than `beforeMs`. */
   prune(beforeMs: number): Promise<void>;
   /**
