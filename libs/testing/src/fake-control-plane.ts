@@ -1,7 +1,7 @@
 import { createPublicKey, randomBytes, verify, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   AuthService,
   type ExchangeTokenRequest,
@@ -76,6 +76,8 @@ export interface FakeControlPlane {
   readonly issued: readonly string[];
   /** Counts calls by method. */
   readonly calls: Readonly<Record<string, number>>;
+  /** For how long a sandbox was idle, as the last pong says. */
+  readonly idle: Duration | undefined;
   /** The life of what is issued; default 15 minutes. */
   lifeMs: number;
   /** What Policy grants. */
@@ -119,6 +121,7 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
   const tokens = new Set<string>();
   const issued: string[] = [];
   const calls: Record<string, number> = {};
+  let idle: Duration | undefined;
   const log: Buffer[] = [];
   const mainExit = Promise.withResolvers<ProcessExit>();
   const execs = new Map<string, ExecRelay>();
@@ -134,6 +137,9 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
     serverName,
     bootstrapToken,
     calls,
+    get idle() {
+      return idle;
+    },
     issued,
     lifeMs: 15 * 60_000,
     broken: undefined,
@@ -286,7 +292,10 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       const read = async (): Promise<void> => {
         for await (const { message } of requests) {
           if (message.case === "confinement") confinement.resolve(message.value);
-          if (message.case === "pong") calls.pong = (calls.pong ?? 0) + 1;
+          if (message.case === "pong") {
+            calls.pong = (calls.pong ?? 0) + 1;
+            idle = message.value.idle;
+          }
           if (message.case !== "hello") continue;
           sessions.push({
             incarnation: message.value.incarnation,

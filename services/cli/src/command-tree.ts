@@ -47,9 +47,11 @@ import type { InspectTokenOptions } from "./commands/token-inspect.ts";
 import type { MintTokenOptions } from "./commands/token-mint.ts";
 import type { VerifyTokenOptions } from "./commands/token-verify.ts";
 import type { UpOptions } from "./commands/up.ts";
+import type { UpdateOptions } from "./commands/update.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
+import { idleActionNames } from "./idle-action-name.ts";
 import { type PhaseName, parsePhaseName } from "./phase-name.ts";
 import type { StateName } from "./proposal-view.ts";
 import { parseProviderEndpoint } from "./provider-endpoint.ts";
@@ -143,6 +145,8 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
     .option("-l, --label <key=value>", "mark it, not with secrets; repeatable", collect, [])
     .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
+    .option("--idle-timeout <duration>", "stop it when nothing has happened in it for so long", duration)
+    .addOption(new Option("--idle-action <action>", "what to do then; default: stop").choices(idleActionNames))
     .option("--max-processes <n>", "at most so many processes", count)
     .option("--max-open-files <n>", "at most so many open files for each process", count)
     .option("--max-memory <bytes>", "writable memory of one process", count)
@@ -187,6 +191,25 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], LogsOptions>(runner, async (context, [sandbox], options) =>
         (await import("./commands/logs.ts")).printLogs(context, sandbox, options),
+      ),
+    );
+  command(program, "update")
+    .summary("change when a sandbox ends by itself, and its labels")
+    .argument("<sandbox>", "name or id")
+    .option(
+      "--expire-after <duration>",
+      "remove it so long from now, instead of when it was to be (30m, 2h, 1d)",
+      duration,
+    )
+    .option("--no-expire-after", "never remove it by its time")
+    .option("--idle-timeout <duration>", "stop it when nothing has happened in it for so long", duration)
+    .option("--no-idle-timeout", "let it be idle")
+    .addOption(new Option("--idle-action <action>", "what to do with it then").choices(idleActionNames))
+    .option("-l, --label <key=value>", "add or change a label; repeatable", collect, [])
+    .option("--unlabel <key>", "remove a label; repeatable", collect, [])
+    .action(
+      action<[string], UpdateOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/update.ts")).updateSandbox(context, sandbox, options),
       ),
     );
   command(program, "stop")

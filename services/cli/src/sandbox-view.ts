@@ -1,5 +1,5 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { Phase, type Sandbox } from "@sandgate/api/sandbox";
+import { durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { IdleAction, Phase, type Sandbox } from "@sandgate/api/sandbox";
 import { escapeLine } from "./escape-control.ts";
 import type { Output } from "./output.ts";
 import { formatDuration } from "./quantities.ts";
@@ -29,7 +29,7 @@ export function coloredPhase(output: Output, phase: Phase): string {
 }
 
 /** Prints a sandbox for people. */
-export function printSandbox(output: Output, sandbox: Sandbox): void {
+export function printSandbox(output: Output, sandbox: Sandbox, now = Date.now()): void {
   const field = (name: string, value: string) => output.line(`${output.colors.dim(name.padEnd(14))}${value}`);
   output.line(`${output.colors.bold(escapeLine(sandbox.name))}  ${coloredPhase(output, sandbox.phase)}`);
   field("id", sandbox.id);
@@ -43,13 +43,25 @@ export function printSandbox(output: Output, sandbox: Sandbox): void {
   const startTime = sandbox.startTime ?? sandbox.createTime;
   if (startTime !== undefined && sandbox.readyTime !== undefined)
     field("ready in", formatDuration(timestampMs(sandbox.readyTime) - timestampMs(startTime)));
-  if (sandbox.expireTime !== undefined) field("expires", new Date(timestampMs(sandbox.expireTime)).toISOString());
+  if (sandbox.expireTime !== undefined) field("expires", momentAhead(sandbox.expireTime, now));
+  if (sandbox.spec?.idleTimeout !== undefined) {
+    const { idleTimeout, idleAction } = sandbox.spec;
+    const end = idleAction === IdleAction.DELETE ? "deleted" : "stopped";
+    const due = sandbox.idleTime === undefined ? "" : `, ${momentAhead(sandbox.idleTime, now)}`;
+    field("when idle", `${end} after ${formatDuration(durationMs(idleTimeout))}${due}`);
+  }
   if (sandbox.mainExit !== undefined) field("main exit", describeExit(sandbox.mainExit));
   if (sandbox.failure !== undefined) {
     field("failure", `${escapeLine(sandbox.failure.fault)} (${escapeLine(sandbox.failure.stage)})`);
     if (sandbox.failure.nextCommand !== "") field("next", escapeLine(sandbox.failure.nextCommand));
   }
   if (sandbox.isolationGaps.length > 0) field("not enforced", sandbox.isolationGaps.map(escapeLine).join(", "));
+}
+
+/** A moment, and how far away it is. */
+function momentAhead(time: Timestamp, now: number): string {
+  const ms = timestampMs(time);
+  return `${new Date(ms).toISOString()} (${ms > now ? `in ${formatDuration(ms - now)}` : "now"})`;
 }
 
 /** How a process ended, in words. */

@@ -17,3 +17,11 @@ create index sandboxes_expiring on sandboxes (expire_time) where desired_phase <
 alter table sandbox_log_ends add column incarnation_offset bigint not null default 0;
 
 comment on column sandbox_log_ends.incarnation_offset is 'where the output of the present incarnation begins';
+
+alter table sandboxes add column idle_timeout_ms bigint check (idle_timeout_ms > 0);
+alter table sandboxes add column idle_action text not null default 'STOP' check (idle_action in ('STOP', 'DELETE'));
+alter table sandboxes add column active_time timestamptz;
+
+comment on column sandboxes.active_time is 'when the present incarnation was last known to be active, by its supervisor or by a call for it';
+
+create index sandboxes_idling on sandboxes (id) where phase = 'READY' and idle_timeout_ms is not null;

@@ -1,4 +1,4 @@
-import { Phase, type Sandbox } from "@sandgate/api/sandbox";
+import { IdleAction, Phase, type Sandbox } from "@sandgate/api/sandbox";
 import { ServiceError } from "@sandgate/rpc";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DriverRefusal } from "./drivers/sandbox-driver.ts";
@@ -471,6 +471,176 @@ describe("stop and start", () => {
     await expect.poll(() => second.module.checks.sandboxes_swept?.()).toBeUndefined();
     expect(world.calls.filter((call) => call === "open" || call === "start")).toEqual([]);
     expect(world.machine.get(id)).toMatchObject({ running: false });
+  });
+});
+
+describe("a sandbox with an idle timeout", () => {
+  let aheadMs = 0;
+  let idleMs = 0;
+  beforeEach(() => {
+    aheadMs = 0;
+    idleMs = 0;
+  });
+  const clock = () => Date.now() + aheadMs;
+  const hurried = { deps: { clock, sweepIntervalMs: 10, timing: { pingIntervalMs: 10 } } };
+  /** The time passes in which nothing happens. */
+  const pass = (ms: number) => {
+    aheadMs += ms;
+    idleMs += ms;
+  };
+  async function createIdling(idleAction: IdleAction, options = hurried): Promise<[RunningService, string]> {
+    const service = await start(options);
+    world.onStart = ({ sandboxId, incarnation }) => play(service, sandboxId, { incarnation, idleMs: () => idleMs });
+    const id = await service.create({ spec: { idleTimeout: { seconds: 20n }, idleAction } });
+    await service.reach(id, Phase.READY);
+    return [service, id];
+  }
+  const get = async (service: RunningService, id: string) =>
+    (await service.asUser().getSandbox({ sandbox: id })).sandbox;
+
+  it.each([
+    [IdleAction.UNSPECIFIED, Phase.STOPPED],
+    [IdleAction.STOP, Phase.STOPPED],
+    [IdleAction.DELETE, Phase.DELETED],
+  ])("of action %s ends in phase %s when nothing happens for as long, and not before", async (action, phase) => {
+    const [service, id] = await createIdling(action);
+    const begunMs = clock();
+    let endedMs = 0;
+    await expect
+      .poll(async () => {
+        pass(2_000);
+        const sandbox = await get(service, id);
+        if (sandbox?.phase !== Phase.READY && endedMs === 0) endedMs = clock();
+        return sandbox?.phase;
+      })
+      .toBe(phase);
+    expect(endedMs - begunMs).toBeGreaterThanOrEqual(20_000);
+    const { events } = await service.asUser().listAuditEvents({ sandboxId: id, action: "sandbox.idled" });
+    expect(events).toMatchObject([{ details: { action: action === IdleAction.DELETE ? "DELETE" : "STOP" } }]);
+  });
+
+  it("stays while its supervisor says that something happens, also where its stream begins anew", async () => {
+    const [service, id] = await createIdling(IdleAction.STOP);
+    const begunMs = clock();
+    await expect
+      .poll(async () => {
+        aheadMs += 5_000; // in which it is never idle
+        return Number((await get(service, id))?.idleTime?.seconds) * 1000;
+      })
+      .toBeGreaterThan(begunMs + 60_000);
+    expect((await get(service, id))?.phase).toBe(Phase.READY);
+    idleMs = 15_000;
+    play(service, id, { idleMs: () => idleMs });
+    await expect
+      .poll(async () => {
+        pass(4_000);
+        return (await get(service, id))?.phase;
+      })
+      .toBe(Phase.STOPPED);
+  });
+
+  it("is not ended by what was true before the service was away", async () => {
+    const [first, id] = await createIdling(IdleAction.STOP);
+    await first.stop();
+    running.splice(0);
+    aheadMs += 3_600_000;
+    const second = await start(hurried);
+    play(second, id, { idleMs: () => 0 });
+    await expect
+      .poll(async () => Number((await get(second, id))?.activeTime?.seconds) * 1000)
+      .toBeGreaterThan(clock() - 60_000);
+    expect(await get(second, id)).toMatchObject({ phase: Phase.READY });
+  });
+
+  it("that a command is run in is not ended under it", async () => {
+    const [service, id] = await createIdling(IdleAction.STOP, {
+      deps: { ...hurried.deps, sweepIntervalMs: 600_000, timing: { ...hurried.deps.timing } },
+    });
+    pass(19_000);
+    const calling = new AbortController();
+    const exec = service.asUser().execSandbox(
+      (async function* () {
+        yield { sandbox: id, message: { case: "start" as const, value: { command: ["true"] } } };
+      })(),
+      { signal: calling.signal },
+    );
+    exec[Symbol.asyncIterator]()
+      .next()
+      .catch(() => {}); // it is given up below
+    await expect
+      .poll(async () => Number((await get(service, id))?.activeTime?.seconds) * 1000)
+      .toBeGreaterThan(clock() - 60_000);
+    pass(2_000);
+    const store = database.createStore();
+    const event = { action: "sandbox.idled", principal: "p", peer: "none" };
+    expect(await store.endIdle({ event, nowMs: clock(), limit: 9 })).toEqual([]);
+    calling.abort();
+  });
+
+  it("says so in no phase but READY", async () => {
+    const [service, id] = await createIdling(IdleAction.STOP);
+    expect((await get(service, id))?.idleTime).toBeDefined();
+    await service.asUser().stopSandbox({ sandbox: id, requestId: crypto.randomUUID() });
+    expect((await service.reach(id, Phase.STOPPED)).idleTime).toBeUndefined();
+  });
+});
+
+describe("an update", () => {
+  it("lengthens a life, gives an idle timeout and other labels; repeated it changes nothing (A01)", async () => {
+    const service = await start();
+    const id = await service.create({ name: "web", labels: { team: "web" }, spec: { ttl: { seconds: 60n } } });
+    const request = {
+      sandbox: "web",
+      requestId: crypto.randomUUID(),
+      expireAfter: { seconds: 7200n },
+      idleTimeout: { seconds: 30n },
+      idleAction: IdleAction.DELETE,
+      setLabels: { tier: "b" },
+      removeLabels: ["team"],
+    };
+    const { sandbox } = await service.asUser().updateSandbox(request);
+    expect(sandbox).toMatchObject({
+      id,
+      labels: { tier: "b" },
+      spec: { idleTimeout: { seconds: 30n }, idleAction: IdleAction.DELETE },
+    });
+    const remaining = Number(sandbox?.expireTime?.seconds) - Date.now() / 1000;
+    expect(remaining).toBeGreaterThan(7100);
+    expect(await service.asUser().updateSandbox(request)).toEqual({
+      ...(await service.asUser().updateSandbox(request)),
+      sandbox,
+    });
+    await expect(service.asUser().updateSandbox({ ...request, expireAfter: { seconds: 1n } })).rejects.toMatchObject({
+      reason: "REQUEST_ID_REUSED",
+    });
+    const { events } = await service.asUser().listAuditEvents({ sandboxId: id, action: "sandbox.updated" });
+    expect(events).toHaveLength(1);
+  });
+
+  it("keeps a sandbox that was about to be deleted by its time, and none that is", async () => {
+    const service = await start({ deps: { sweepIntervalMs: 20 } });
+    const id = await service.create({ spec: { ttl: { seconds: 1n } } });
+    const update = (expireAfter: { seconds: bigint }) =>
+      service.asUser().updateSandbox({ sandbox: id, requestId: crypto.randomUUID(), expireAfter });
+    expect((await update({ seconds: 0n })).sandbox?.expireTime).toBeUndefined();
+    await update({ seconds: 1n });
+    await service.reach(id, Phase.DELETED);
+    await expect(update({ seconds: 100n })).rejects.toMatchObject({ reason: "SANDBOX_DELETING" });
+  });
+
+  it.each([
+    [{ expireAfter: { seconds: 400n * 86_400n } }, "expire_after"],
+    [{ idleTimeout: { seconds: 1n } }, "idle_timeout"],
+    [{ idleAction: 9 }, "idle_action"],
+    [{ setLabels: { "a b": "" } }, "set_labels"],
+    [{ setLabels: { a: "" }, removeLabels: ["a"] }, "remove_labels"],
+    [{ removeLabels: Array.from({ length: 33 }, (_, index) => `k${index}`) }, "remove_labels"],
+  ])("with %o is refused", async (part, field) => {
+    const service = await start();
+    const sandbox = await service.create();
+    await expect(
+      service.asUser().updateSandbox({ sandbox, requestId: crypto.randomUUID(), ...part }),
+    ).rejects.toMatchObject({ reason: "REQUEST_INVALID", metadata: { field } });
   });
 });
 

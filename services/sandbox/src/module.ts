@@ -26,6 +26,7 @@ import { relayExec } from "./handlers/relay-exec.ts";
 import { reportProcessExit } from "./handlers/report-process-exit.ts";
 import { startSandbox } from "./handlers/start-sandbox.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
+import { updateSandbox } from "./handlers/update-sandbox.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { watchSandbox } from "./handlers/watch-sandbox.ts";
 import type { ControlSockets } from "./reconciler/actions.ts";
@@ -150,8 +151,9 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         deleteSandbox: deleteSandbox({ store, reconciler, trustDomain, clock }),
         stopSandbox: stopSandbox({ store, reconciler, trustDomain, clock }),
         startSandbox: startSandbox({ store, reconciler, trustDomain, clock }),
+        updateSandbox: updateSandbox({ store, trustDomain, clock }),
         watchSandbox: watchSandbox({ store, changes, trustDomain }),
-        execSandbox: execSandbox({ ...timing, store, sessions, broker }),
+        execSandbox: execSandbox({ ...timing, store, sessions, broker, clock }),
         readSandboxLogs: readSandboxLogs({ store, changes }),
         getSandboxConfig: getSandboxConfig({ store, policy }),
         connectSupervisor: connectSupervisor({ ...timing, store, sessions, reconciler, grants, clock }),

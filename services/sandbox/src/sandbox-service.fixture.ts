@@ -1,4 +1,5 @@
 import { create, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Listener, Role } from "@sandgate/api/options";
 import {
   ConnectSupervisorRequestSchema,
@@ -218,14 +219,18 @@ export interface PlayedSupervisor {
 export function connectSupervisor(
   service: RunningService,
   sandboxId: string,
-  options: { readonly incarnation?: bigint; readonly confined?: boolean | "unreported" } = {},
+  options: {
+    readonly incarnation?: bigint;
+    readonly confined?: boolean | "unreported";
+    readonly idleMs?: () => number;
+  } = {},
 ): PlayedSupervisor {
   const outgoing = new Outgoing<MessageInitShape<typeof ConnectSupervisorRequestSchema>>();
   const leaving = new AbortController();
-  const { incarnation = 1n, confined = true } = options;
+  const { incarnation = 1n, confined = true, idleMs = () => 0 } = options;
   const say = (message: MessageInitShape<typeof ConnectSupervisorRequestSchema>["message"]) =>
     outgoing.push(create(ConnectSupervisorRequestSchema, { sandboxId, ...(message !== undefined && { message }) }));
-  say({ case: "hello", value: { incarnation, version: "test" } });
+  say({ case: "hello", value: { incarnation, version: "test", idle: durationFromMs(idleMs()) } });
   if (confined !== "unreported") say({ case: "confinement", value: { checks: [{ name: "network", confined }] } });
   const commands = begin(
     service.asSandbox(sandboxId, incarnation).connectSupervisor(outgoing, { signal: leaving.signal }),
@@ -238,7 +243,7 @@ export function connectSupervisor(
         if (done === true) throw new Error("the stream has ended");
         if (value.command.case === kind)
           return value.command as Extract<ConnectSupervisorResponse["command"], { case: typeof kind }>; // compared above
-        if (value.command.case === "ping") say({ case: "pong", value: {} });
+        if (value.command.case === "ping") say({ case: "pong", value: { idle: durationFromMs(idleMs()) } });
       }
     },
     disconnect() {

@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type ConnectSupervisorRequestSchema,
   type ConnectSupervisorResponse,
@@ -23,6 +24,8 @@ export interface ControlStreamOptions {
   readonly sandbox: Client<typeof SandboxService>;
   /** What the start-up probe found, when it has. */
   readonly confinement: Promise<readonly ConfinementFinding[]>;
+  /** For how many milliseconds nothing has happened in the sandbox. */
+  readonly idleMs: () => number;
   readonly onExec: (open: OpenExec) => void;
   readonly onStartMain: (spec: SandboxSpec) => void;
   readonly onWorkloadGrants: (grants: WorkloadGrants) => void;
@@ -51,7 +54,7 @@ export async function holdControlStream(options: ControlStreamOptions, signal: A
 async function holdOnce(options: ControlStreamOptions, signal: AbortSignal, onContact: () => void): Promise<void> {
   const { sandboxId, incarnation, version } = options;
   const requests = new AsyncQueue<MessageInitShape<typeof ConnectSupervisorRequestSchema>>();
-  requests.push({ sandboxId, message: { case: "hello", value: { incarnation, version } } });
+  requests.push({ sandboxId, message: { case: "hello", value: { incarnation, version, idle: idleOf(options) } } });
   void options.confinement.then(
     (checks) => requests.push({ sandboxId, message: { case: "confinement", value: { checks: [...checks] } } }),
     () => {}, // the supervisor ends by it elsewhere
@@ -59,11 +62,17 @@ async function holdOnce(options: ControlStreamOptions, signal: AbortSignal, onCo
   try {
     for await (const { command } of options.sandbox.connectSupervisor(requests, { signal })) {
       onContact();
-      obey(options, command, () => requests.push({ sandboxId, message: { case: "pong", value: {} } }));
+      obey(options, command, () =>
+        requests.push({ sandboxId, message: { case: "pong", value: { idle: idleOf(options) } } }),
+      );
     }
   } finally {
     requests.end();
   }
+}
+
+function idleOf({ idleMs }: ControlStreamOptions) {
+  return durationFromMs(idleMs());
 }
 
 function obey(options: ControlStreamOptions, command: ConnectSupervisorResponse["command"], pong: () => void): void {

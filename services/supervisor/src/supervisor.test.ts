@@ -1,7 +1,8 @@
 import { once } from "node:events";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { type ExecOutput, ExitReason } from "@sandgate/api/sandbox";
 import type { FakeExec } from "@sandgate/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type SupervisedSandbox, sandboxId, startSupervisedSandbox } from "./supervised-sandbox.fixture.ts";
 
 /** Reads an exec's output as text, piece by piece. */
@@ -256,6 +257,34 @@ describe("a supervisor's commands", () => {
     expect(chunk.toString()).not.toContain("mine");
     socket.end("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     expect((await request).stdout).toBe("hello");
+  });
+
+  it("tells with every pong for how long nothing has happened: no command, and nothing to or from the egress socket", async () => {
+    const idleMs = async (): Promise<number> => {
+      const before = sandbox.plane.calls.pong ?? 0;
+      sandbox.session.send({ case: "ping", value: {} });
+      await vi.waitFor(() => expect(sandbox.plane.calls.pong).toBe(before + 1));
+      return sandbox.plane.idle === undefined ? Number.NaN : durationMs(sandbox.plane.idle);
+    };
+    await vi.waitFor(async () => expect(await idleMs()).toBeGreaterThan(50));
+    const cat = exec(["cat"]);
+    await vi.waitFor(async () => expect(await idleMs()).toBe(0));
+    cat.input({ case: "stdinClosed", value: true });
+    await cat.collect();
+    await vi.waitFor(async () => expect(await idleMs()).toBeGreaterThan(50));
+    const connection = sandbox.egress.next();
+    const tunnel = exec([
+      "bash",
+      "-c",
+      "exec 3<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT a.example:443 HTTP/1.1\\r\\nHost: a.example:443\\r\\n\\r\\n' >&3; (cat <&3 > /dev/null) & disown; sleep 0.1",
+    ]);
+    const { value: socket } = await connection;
+    await tunnel.collect();
+    socket.write("HTTP/1.1 200 OK\r\n\r\n");
+    await vi.waitFor(async () => expect(await idleMs()).toBeGreaterThan(50)); // open, and silent
+    socket.write("x");
+    await vi.waitFor(async () => expect(await idleMs()).toBe(0));
+    socket.destroy();
   });
 
   it("answers pings", async () => {

@@ -5,6 +5,7 @@ import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
 import { type Channel, type Client, createClient, createHttp2Channel, ServiceError } from "@sandgate/rpc";
+import { Activity } from "./activity.ts";
 import type { ConfinementFinding } from "./confinement/confinement-finding.ts";
 import { probeConfinement } from "./confinement/confinement-probe.ts";
 import { holdControlStream } from "./control-stream.ts";
@@ -226,6 +227,12 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     logger.info("enrolled");
     enrolmentChannel.renew();
     let mainStarted = false;
+    let execs = 0;
+    let mainOutput: LogSpool | undefined;
+    const activity = new Activity({
+      signs: { isBusy: () => execs > 0, counts: () => [forwarder.bytes, forwarder.requests, mainOutput?.end ?? 0] },
+      now: () => timers.now(),
+    });
     await Promise.all([
       keeper.keepSession(stopping.signal),
       keeper.keepEgress(stopping.signal),
@@ -236,8 +243,18 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
           version: options.version,
           sandbox,
           confinement,
+          idleMs: () => activity.idleMs(),
           onExec: (open) => {
-            follow(runExec({ sandboxId, open, sandbox, workload, egressRequests: () => forwarder.requests, logger }));
+            execs += 1;
+            const exec = runExec({
+              sandboxId,
+              open,
+              sandbox,
+              workload,
+              egressRequests: () => forwarder.requests,
+              logger,
+            });
+            follow(exec.finally(() => (execs -= 1)));
           },
           onWorkloadGrants: ({ audiences, providers }) => {
             void identity.grant(audiences);
@@ -248,13 +265,14 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
             if (mainStarted) return;
             mainStarted = true;
             follow(
-              LogSpool.create({ directory: config.logDirectory }).then((spool) =>
-                runMainProcess(
+              LogSpool.create({ directory: config.logDirectory }).then((spool) => {
+                mainOutput = spool;
+                return runMainProcess(
                   { sandboxId, incarnation, sandbox, workload, spool, timers, random, logger },
                   spec,
                   closing.signal,
-                ),
-              ),
+                );
+              }),
             );
           },
           onCheckSession: () => follow(checkSession()),

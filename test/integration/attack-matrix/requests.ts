@@ -226,6 +226,9 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   EnableUser: ({ world }) => [{ user: world.account.login }],
   // these end a sandbox: not "own", whose credentials the others need
   RevokeSandbox: ({ world }) => [{ sandbox: world.doomed.revoked.id }],
+  UpdateSandbox: ({ world }) => [
+    { sandbox: world.own.id, requestId: requestId("UpdateSandbox"), setLabels: { by: "matrix" } },
+  ],
   StopSandbox: ({ world }) => [{ sandbox: world.doomed.stopped.id, requestId: requestId("StopSandbox") }],
   StartSandbox: ({ world }) => [{ sandbox: world.doomed.stopped.id, requestId: requestId("StartSandbox") }],
   DeleteSandbox: ({ world }) => [{ sandbox: world.doomed.deleted.id, requestId: requestId("DeleteSandbox") }],

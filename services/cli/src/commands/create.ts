@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Sandbox, SandboxSchema, SandboxService } from "@sandgate/api/sandbox";
 import type { CommandContext } from "../command-context.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { type IdleActionName, toIdleAction } from "../idle-action-name.ts";
 import { messageJson } from "../message-json.ts";
 import { printSandbox } from "../sandbox-view.ts";
 import { parseEnvironmentPairs } from "../session/environment-pairs.ts";
@@ -18,6 +20,8 @@ export interface CreateOptions {
   readonly env: readonly string[];
   readonly label: readonly string[];
   readonly ttl?: number;
+  readonly idleTimeout?: number;
+  readonly idleAction?: IdleActionName;
   readonly maxProcesses?: number;
   readonly maxOpenFiles?: number;
   readonly maxMemory?: number;
@@ -54,7 +58,9 @@ export async function createSandbox(
           processMemoryBytes: BigInt(options.maxMemory ?? 0),
           fileSizeBytes: BigInt(options.maxFileSize ?? 0),
         },
-        ...(options.ttl === undefined ? {} : { ttl: { seconds: BigInt(Math.max(1, Math.round(options.ttl / 1000))) } }),
+        ...(options.ttl !== undefined && { ttl: durationFromMs(options.ttl) }),
+        ...(options.idleTimeout !== undefined && { idleTimeout: durationFromMs(options.idleTimeout) }),
+        idleAction: toIdleAction(options.idleAction),
       },
       ...(policy === undefined ? {} : { policy }),
     },

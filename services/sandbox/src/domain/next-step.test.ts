@@ -18,6 +18,8 @@ function row(part: Partial<SandboxRecord>): SandboxRecord {
       environment: {},
       limits: { processMemoryBytes: 1, processes: 1, openFiles: 1, fileSizeBytes: 1 },
       ttlMs: undefined,
+      idleTimeoutMs: undefined,
+      idleAction: "STOP",
     },
     policyRequestId: "r",
     desiredPhase: "READY",
@@ -37,6 +39,7 @@ function row(part: Partial<SandboxRecord>): SandboxRecord {
     phaseTimeMs: 0,
     readyTimeMs: undefined,
     expireTimeMs: undefined,
+    activeTimeMs: undefined,
     ...part,
   };
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseSpec, type SpecMessage } from "./parse-spec.ts";
 import { findNameFault } from "./sandbox-name.ts";
 
-const spec = (part: Partial<SpecMessage>): SpecMessage => ({ command: [], environment: {}, ...part });
+const spec = (part: Partial<SpecMessage>): SpecMessage => ({ command: [], environment: {}, idleAction: 0, ...part });
 const limits = (part: object) => ({ processMemoryBytes: 0n, processes: 0, openFiles: 0, fileSizeBytes: 0n, ...part });
 
 describe("parseSpec", () => {
@@ -13,6 +13,8 @@ describe("parseSpec", () => {
         command: [],
         environment: {},
         ttlMs: undefined,
+        idleTimeoutMs: undefined,
+        idleAction: "STOP",
         limits: { processMemoryBytes: 4 * 1024 ** 3, processes: 256, openFiles: 4096, fileSizeBytes: 1024 ** 3 },
       },
     });
@@ -39,6 +41,9 @@ describe("parseSpec", () => {
     ["spec.limits.file_size_bytes", spec({ limits: limits({ fileSizeBytes: 2n ** 62n }) })],
     ["spec.ttl", spec({ ttl: { seconds: -1n, nanos: 0 } })],
     ["spec.ttl", spec({ ttl: { seconds: 0n, nanos: 5 } })],
+    ["spec.idle_timeout", spec({ idleTimeout: { seconds: 9n, nanos: 0 } })],
+    ["spec.idle_timeout", spec({ idleTimeout: { seconds: 2n ** 62n, nanos: 0 } })],
+    ["spec.idle_action", spec({ idleAction: 3 })],
     ["spec.ttl", spec({ ttl: { seconds: 400n * 86_400n, nanos: 0 } })],
   ])("names %s as the field at fault", (field, message) => {
     expect(parseSpec(message).faults.map((fault) => fault.field)).toEqual([field]);

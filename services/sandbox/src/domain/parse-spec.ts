@@ -1,5 +1,5 @@
 import type { FieldFault } from "./request-faults.ts";
-import type { Limits, SandboxSpec } from "./sandbox-record.ts";
+import type { IdleAction, Limits, SandboxSpec } from "./sandbox-record.ts";
 
 /** The shape of sandgate.sandbox.v1.SandboxSpec that this file reads. */
 export interface SpecMessage {
@@ -13,7 +13,15 @@ export interface SpecMessage {
         readonly fileSizeBytes: bigint;
       }
     | undefined;
-  readonly ttl?: { readonly seconds: bigint; readonly nanos: number } | undefined;
+  readonly ttl?: DurationMessage | undefined;
+  readonly idleTimeout?: DurationMessage | undefined;
+  readonly idleAction: number;
+}
+
+/** The shape of google.protobuf.Duration. */
+export interface DurationMessage {
+  readonly seconds: bigint;
+  readonly nanos: number;
 }
 
 const mebibyte = 1024 * 1024;
@@ -35,7 +43,10 @@ const bounds = {
 const maximumEnvironmentBytes = 32 * 1024;
 const maximumCommandBytes = 128 * 1024;
 const maximumCommandWords = 1024;
-const maximumTtlMs = 365 * 24 * 3600 * 1000;
+const longestMs = 365 * 24 * 3600 * 1000;
+const shortestTtlMs = 1000;
+/** Activity is read every 10 seconds. */
+const shortestIdleTimeoutMs = 10_000;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Ours, such as the variables that lead a supervisor to its credential. */
 const reservedPrefix = "SANDGATE_";
@@ -92,18 +103,44 @@ function parseLimits(message: SpecMessage["limits"], faults: FieldFault[]): Limi
   };
 }
 
-function parseTtl(ttl: SpecMessage["ttl"], faults: FieldFault[]): number | undefined {
-  if (ttl === undefined || (ttl.seconds === 0n && ttl.nanos === 0)) return undefined;
-  const milliseconds = Number(ttl.seconds) * 1000 + Math.ceil(ttl.nanos / 1e6);
-  if (
-    ttl.seconds < 0n ||
-    ttl.nanos < 0 ||
-    ttl.nanos > 999_999_999 ||
-    milliseconds < 1000 ||
-    milliseconds > maximumTtlMs
-  )
-    faults.push({ field: "spec.ttl", fault: "must be 0 or between 1 second and 365 days" });
-  return milliseconds;
+function parseTime(
+  { seconds, nanos }: DurationMessage,
+  shortestMs: number,
+): { readonly ms: number; readonly fault: string | undefined } {
+  if (seconds === 0n && nanos === 0) return { ms: 0, fault: undefined };
+  const ms = Number(seconds) * 1000 + Math.ceil(nanos / 1e6);
+  const isWithin = seconds >= 0n && nanos >= 0 && nanos <= 999_999_999 && ms >= shortestMs && ms <= longestMs;
+  const unit = shortestMs === 1000 ? "second" : "seconds";
+  return { ms, fault: isWithin ? undefined : `must be 0 or between ${shortestMs / 1000} ${unit} and 365 days` };
+}
+
+/** How long a sandbox is to live, in milliseconds, 0 for ever; undefined where nothing is said. `path` is the field's path in the request. */
+export function parseTtl(ttl: DurationMessage | undefined, path: string, faults: FieldFault[]): number | undefined {
+  if (ttl === undefined) return undefined;
+  const { ms, fault } = parseTime(ttl, shortestTtlMs);
+  if (fault !== undefined) faults.push({ field: path, fault });
+  return ms;
+}
+
+/** How long a sandbox may be idle, in milliseconds, 0 for ever; undefined where nothing is said. */
+export function parseIdleTimeout(
+  timeout: DurationMessage | undefined,
+  path: string,
+  faults: FieldFault[],
+): number | undefined {
+  if (timeout === undefined) return undefined;
+  const { ms, fault } = parseTime(timeout, shortestIdleTimeoutMs);
+  if (fault !== undefined) faults.push({ field: path, fault });
+  return ms;
+}
+
+/** The values of sandgate.sandbox.v1.IdleAction. */
+const idleActions: readonly (IdleAction | undefined)[] = [undefined, "STOP", "DELETE"];
+
+/** What is to become of a sandbox that was idle for too long; undefined where nothing is said. */
+export function parseIdleAction(action: number, path: string, faults: FieldFault[]): IdleAction | undefined {
+  if (!(action in idleActions)) faults.push({ field: path, fault: "must be STOP or DELETE" });
+  return idleActions[action];
 }
 
 /** Reads a request's spec. With no fault, the spec is complete: defaults are filled in. */
@@ -118,6 +155,18 @@ export function parseSpec(message: SpecMessage | undefined): {
     ...findEnvironmentFaults(environment, "spec.environment"),
   ];
   const limits = parseLimits(message?.limits, faults);
-  const ttlMs = parseTtl(message?.ttl, faults);
-  return { spec: { command: [...command], environment: { ...environment }, limits, ttlMs }, faults };
+  const ttlMs = parseTtl(message?.ttl, "spec.ttl", faults);
+  const idleTimeoutMs = parseIdleTimeout(message?.idleTimeout, "spec.idle_timeout", faults);
+  const idleAction = parseIdleAction(message?.idleAction ?? 0, "spec.idle_action", faults) ?? "STOP";
+  return {
+    spec: {
+      command: [...command],
+      environment: { ...environment },
+      limits,
+      ttlMs: ttlMs === 0 ? undefined : ttlMs,
+      idleTimeoutMs: idleTimeoutMs === 0 ? undefined : idleTimeoutMs,
+      idleAction,
+    },
+    faults,
+  };
 }

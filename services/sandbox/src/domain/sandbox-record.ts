@@ -9,7 +9,13 @@ export interface SandboxSpec {
   readonly limits: Limits;
   /** Deleted this long after its creation; undefined means never. */
   readonly ttlMs: number | undefined;
+  /** Stopped or deleted when it was idle for so long; undefined means never. */
+  readonly idleTimeoutMs: number | undefined;
+  readonly idleAction: IdleAction;
 }
+
+/** What becomes of a sandbox that has been idle for too long. */
+export type IdleAction = "STOP" | "DELETE";
 
 /** Upper bounds of every process in a sandbox. */
 export interface Limits {
@@ -77,4 +83,6 @@ export interface SandboxRecord {
   readonly phaseTimeMs: number;
   readonly readyTimeMs: number | undefined;
   readonly expireTimeMs: number | undefined;
+  /** When its present incarnation was last known to be active. */
+  readonly activeTimeMs: number | undefined;
 }

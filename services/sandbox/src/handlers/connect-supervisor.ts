@@ -1,3 +1,4 @@
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import type {
   ConfinementReport,
   ConnectSupervisorRequest,
@@ -36,10 +37,12 @@ export function connectSupervisor(
     const hello = requireHello(await incoming.next());
     const { incarnation } = hello;
     requireOwnIncarnation(hello, call);
-    const record = await deps.store.recordSupervisor(scope, { incarnation, nowMs: deps.clock() });
+    const nowMs = deps.clock();
+    const activeMs = lastActive(hello.idle, nowMs);
+    const record = await deps.store.recordSupervisor(scope, { incarnation, activeMs, nowMs });
     if (record === undefined) throw new ServiceError("SANDBOX_CHANGED", "the sandbox has no such incarnation");
 
-    const session = new SupervisorSession({ sandboxId: scope.sandboxId, incarnation, nowMs: deps.clock() });
+    const session = new SupervisorSession({ sandboxId: scope.sandboxId, incarnation, activeMs, nowMs });
     const onAbort = () => session.close();
     call.signal.addEventListener("abort", onAbort);
     const pinging = setInterval(() => ping(deps, session), deps.pingIntervalMs);
@@ -78,6 +81,11 @@ function requireOwnIncarnation(hello: SupervisorHello, call: Call): void {
     throw new ServiceError("SANDBOX_CHANGED", "the sandbox has no such incarnation");
 }
 
+/** When a sandbox was last active, by what its supervisor says. */
+function lastActive(idle: Duration | undefined, nowMs: number): number {
+  return idle === undefined ? nowMs : nowMs - Math.min(Math.max(durationMs(idle), 0), nowMs);
+}
+
 function ping(deps: ConnectSupervisorDeps, session: SupervisorSession): void {
   if (session.closed.aborted) return;
   if (deps.clock() - session.heardMs > deps.silenceMs)
@@ -108,6 +116,7 @@ async function readStatus(
           await recordConfinement(deps, session, scope, call, message.value);
           break;
         case "pong":
+          session.activeMs = lastActive(message.value.idle, session.heardMs);
           break;
         case "hello":
         case undefined:

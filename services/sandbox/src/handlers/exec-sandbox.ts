@@ -11,19 +11,20 @@ import {
 import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
 import { findExecFaults } from "../domain/exec-faults.ts";
+import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Exec, ExecBroker } from "../exec/exec-broker.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
 import { isLast } from "./relay-exec.ts";
-import { requireNoFaults } from "./require-no-faults.ts";
 import { requireSandbox } from "./require-sandbox.ts";
 
 /** What the handler of ExecSandbox works with. */
 export interface ExecSandboxDeps {
-  readonly store: Pick<SandboxStore, "find">;
+  readonly store: Pick<SandboxStore, "find" | "recordActivity">;
   readonly sessions: Pick<SupervisorSessions, "wait">;
   readonly broker: ExecBroker;
+  readonly clock: () => number;
   /** How long a supervisor may take to come back, and to open the relay. */
   readonly supervisorTimeoutMs: number;
 }
@@ -75,8 +76,11 @@ async function requireSupervisor(
   scope: SandboxScope,
   signal: AbortSignal,
 ): Promise<SupervisorSession> {
-  const { phase, waitingFor, incarnation } = await requireSandbox(deps.store, scope);
-  if (phase !== "READY")
+  const { phase, waitingFor, incarnation, spec } = await requireSandbox(deps.store, scope);
+  const isIdling = phase === "READY" && spec.idleTimeoutMs !== undefined;
+  // what ends idle sandboxes must not come between this and the supervisor's next report
+  const isKept = !isIdling || (await deps.store.recordActivity(scope, { incarnation, nowMs: deps.clock() }));
+  if (phase !== "READY" || !isKept)
     throw new ServiceError("SANDBOX_NOT_READY", "the sandbox is not ready", {
       phase,
       waiting_for: waitingFor.join(","),

@@ -7,9 +7,9 @@ import { ServiceError } from "@sandgate/rpc";
 import { findLabelFaults, type Labels, sortLabels } from "../domain/labels.ts";
 import { parseSpec } from "../domain/parse-spec.ts";
 import { findRequestIdFault } from "../domain/request-id.ts";
+import { requireNoFaults } from "../domain/require-no-faults.ts";
 import { findNameFault } from "../domain/sandbox-name.ts";
 import type { SandboxSpec } from "../domain/sandbox-record.ts";
-import { requireNoFaults } from "./require-no-faults.ts";
 
 /** A CreateSandbox request that has been checked. */
 export interface CreateRequest {
@@ -62,6 +62,7 @@ function hashContent(
         ...[name, spec.command, environment, Object.values(spec.limits), spec.ttlMs ?? 0],
         // absent where there are none, as before there were labels: a request that is repeated across the upgrade is the same
         ...(marks.length > 0 ? [{ labels: marks }] : []),
+        ...(spec.idleTimeoutMs === undefined ? [] : [{ idle: [spec.idleTimeoutMs, spec.idleAction] }]),
       ]),
     )
     .update(policy)

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   ExitReason,
+  IdleAction,
   Phase,
   type ProcessExit,
   ProcessExitSchema,
@@ -24,6 +25,10 @@ export function toSpecMessage(spec: SandboxSpec): SandboxSpecMessage {
       fileSizeBytes: BigInt(spec.limits.fileSizeBytes),
     },
     ...(spec.ttlMs !== undefined && { ttl: durationFromMs(spec.ttlMs) }),
+    ...(spec.idleTimeoutMs !== undefined && {
+      idleTimeout: durationFromMs(spec.idleTimeoutMs),
+      idleAction: IdleAction[spec.idleAction],
+    }),
   });
 }
 
@@ -38,7 +43,9 @@ function toExitMessage(exit: MainExit): ProcessExit {
 
 /** A sandbox as the contract has it. */
 export function toSandboxMessage(record: SandboxRecord, trustDomain: string): Sandbox {
-  const { failure, mainExit } = record;
+  const { failure, mainExit, activeTimeMs } = record;
+  const { idleTimeoutMs } = record.spec;
+  const isIdling = record.phase === "READY" && record.desiredPhase === "READY";
   return create(SandboxSchema, {
     id: record.id,
     name: record.name,
@@ -58,5 +65,9 @@ export function toSandboxMessage(record: SandboxRecord, trustDomain: string): Sa
     ...(record.expireTimeMs !== undefined && { expireTime: timestampFromMs(record.expireTimeMs) }),
     waitingFor: [...record.waitingFor],
     labels: { ...record.labels },
+    ...(activeTimeMs !== undefined && { activeTime: timestampFromMs(activeTimeMs) }),
+    ...(activeTimeMs !== undefined &&
+      idleTimeoutMs !== undefined &&
+      isIdling && { idleTime: timestampFromMs(activeTimeMs + idleTimeoutMs) }),
   });
 }

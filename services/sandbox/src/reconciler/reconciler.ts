@@ -137,6 +137,7 @@ export class Reconciler {
     const living = new Set(rows.map(({ id }) => id));
     for (const sandboxId of enforced) if (!living.has(sandboxId)) enforcement.forget(sandboxId);
     await this.#touchSupervisors(nowMs);
+    await this.#endIdle(nowMs);
     for (const { sandboxId } of found) if (!living.has(sandboxId)) this.#run(this.#destroyOrphan(sandboxId));
     for (const row of rows)
       if (nextStep(row, await this.#observe(row), this.#deps.patience).kind !== "wait") this.poke(row.id);
@@ -176,12 +177,17 @@ export class Reconciler {
     for (const id of await this.#deps.ledger.expire({ event, nowMs, limit: 100 })) this.poke(id);
   }
 
+  async #endIdle(nowMs: number): Promise<void> {
+    const event = { action: "sandbox.idled", principal: this.#deps.spiffeId, peer: "none" };
+    for (const id of await this.#deps.ledger.endIdle({ event, nowMs, limit: 100 })) this.poke(id);
+  }
+
   async #touchSupervisors(nowMs: number): Promise<void> {
     const { ledger, sessions, silenceMs } = this.#deps;
     const heard = sessions.list().filter((session) => nowMs - session.heardMs < silenceMs);
     const stale = heard.filter((session) => nowMs - session.recordedMs > silenceMs / 3);
     if (stale.length === 0) return;
-    await ledger.touchSupervisors(stale, nowMs);
+    await ledger.touchSupervisors(stale);
     for (const session of stale) session.recordedMs = nowMs;
   }
 

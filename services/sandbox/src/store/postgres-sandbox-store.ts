@@ -1,12 +1,15 @@
 import type { SandboxScope } from "@sandgate/identity";
 import { isUniqueViolation, type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
+import { applyUpdate } from "../domain/apply-update.ts";
 import { decideDeletion, decideStart, decideStop, type WishDecision } from "../domain/change-wish.ts";
 import { maximumLogBytes, planLogAppend } from "../domain/plan-log-append.ts";
+import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
 import { AdvisoryLocks } from "./advisory-locks.ts";
-import { type SandboxRow, sandboxColumns, toRecord } from "./sandbox-row.ts";
+import { type SandboxRow, sandboxColumns, specJson, toRecord } from "./sandbox-row.ts";
 import type {
+  HeardSupervisor,
   LifecycleEvent,
   LogPiece,
   MutationRequest,
@@ -68,6 +71,41 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     return this.#wish(scope, input, decideDeletion);
   }
 
+  async update(
+    scope: SandboxScope,
+    { request, answerOf, event, nowMs, update }: Parameters<SandboxStore["update"]>[1],
+  ): Promise<Uint8Array> {
+    return withTransaction(this.#pool, async (tx) => {
+      const known = await claimRequest(tx, request, nowMs);
+      if (known !== undefined) return known;
+      const found = await lockIn(tx, scope);
+      if (found === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
+      if (found.desiredPhase === "DELETED")
+        throw new ServiceError("SANDBOX_DELETING", "the sandbox is being removed", { sandbox_id: found.id });
+      const { after, faults } = applyUpdate(found, update, nowMs);
+      requireNoFaults(faults);
+      const { rows } = await tx.query<SandboxRow>(
+        `update sandboxes
+            set labels = $2, spec = $3, expire_time = $4, idle_timeout_ms = $5, idle_action = $6, version = version + 1
+          where id = $1
+          returning ${sandboxColumns}`,
+        [
+          scope.sandboxId,
+          JSON.stringify(after.labels),
+          specJson(after.spec),
+          after.expireTimeMs === undefined ? null : new Date(after.expireTimeMs),
+          after.spec.idleTimeoutMs ?? null,
+          after.spec.idleAction,
+        ],
+      );
+      if (rows[0] === undefined) throw new Error("a locked sandbox is gone");
+      const record = toRecord(rows[0]);
+      const answer = await storeAnswer(tx, request, answerOf(record));
+      await this.#append(tx, record, event);
+      return answer;
+    });
+  }
+
   async find(scope: SandboxScope): Promise<SandboxRecord | undefined> {
     return findIn(this.#pool, scope);
   }
@@ -101,16 +139,28 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
 
   async recordSupervisor(
     scope: SandboxScope,
-    { incarnation, nowMs }: { readonly incarnation: bigint; readonly nowMs: number },
+    { incarnation, activeMs, nowMs }: Parameters<SandboxStore["recordSupervisor"]>[1],
   ): Promise<SandboxRecord | undefined> {
     const { rows } = await this.#pool.query<SandboxRow>(
       `update sandboxes
-          set supervisor_seen_time = $4, waiting_for = array_remove(waiting_for, 'supervisor'), version = version + 1
+          set supervisor_seen_time = $4, active_time = greatest(active_time, $5), waiting_for = array_remove(waiting_for, 'supervisor'), version = version + 1
         where id = $1 and organization_id = $2 and incarnation = $3 and phase <> 'DELETED'
         returning ${sandboxColumns}`,
-      [scope.sandboxId, scope.organizationId, incarnation, new Date(nowMs)],
+      [scope.sandboxId, scope.organizationId, incarnation, new Date(nowMs), new Date(activeMs)],
     );
     return rows[0] === undefined ? undefined : toRecord(rows[0]);
+  }
+
+  async recordActivity(
+    scope: SandboxScope,
+    { incarnation, nowMs }: { readonly incarnation: bigint; readonly nowMs: number },
+  ): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      `update sandboxes set active_time = greatest(active_time, $4)
+        where id = $1 and organization_id = $2 and incarnation = $3 and desired_phase = 'READY'`,
+      [scope.sandboxId, scope.organizationId, incarnation, new Date(nowMs)],
+    );
+    return rowCount === 1;
   }
 
   async recordConfinement(
@@ -308,7 +358,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       const { rows } = await tx.query<SandboxRow>(
         `update sandboxes
             set phase = 'PENDING', incarnation = incarnation + 1, registered = false, confinement = 'unproved',
-                supervisor_seen_time = null, failure = null, main_exit = null, isolation_gaps = '{}', waiting_for = '{}',
+                supervisor_seen_time = null, active_time = null, failure = null, main_exit = null, isolation_gaps = '{}', waiting_for = '{}',
                 start_time = $3, phase_time = $3, ready_time = null, version = version + 1
           where id = $1 and version = $2 and phase = 'STOPPED'
           returning ${sandboxColumns}`,
@@ -346,18 +396,47 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     });
   }
 
-  async touchSupervisors(
-    supervisors: readonly { readonly sandboxId: string; readonly incarnation: bigint }[],
-    nowMs: number,
-  ): Promise<void> {
+  async endIdle({
+    event,
+    nowMs,
+    limit,
+  }: {
+    readonly event: LifecycleEvent;
+    readonly nowMs: number;
+    readonly limit: number;
+  }): Promise<readonly string[]> {
+    return withTransaction(this.#pool, async (tx) => {
+      const { rows } = await tx.query<SandboxRow>(
+        // as decideStop and decideDeletion do it for a READY sandbox
+        `update sandboxes
+            set desired_phase = case idle_action when 'STOP' then 'STOPPED' else 'DELETED' end,
+                phase = case idle_action when 'STOP' then 'STOPPING' else phase end,
+                phase_time = case idle_action when 'STOP' then $1 else phase_time end, version = version + 1
+          where id in (select id from sandboxes
+                        where phase = 'READY' and desired_phase = 'READY' and idle_timeout_ms is not null
+                          and active_time + idle_timeout_ms * interval '1 millisecond' <= supervisor_seen_time
+                        limit $2 for update skip locked)
+          returning ${sandboxColumns}`,
+        [new Date(nowMs), limit],
+      );
+      for (const row of rows)
+        await this.#append(tx, toRecord(row), { ...event, details: { ...event.details, action: row.idle_action } });
+      return rows.map((row) => row.id);
+    });
+  }
+
+  async touchSupervisors(supervisors: readonly HeardSupervisor[]): Promise<void> {
     await this.#pool.query(
-      `update sandboxes s set supervisor_seen_time = $3
-         from unnest($1::text[], $2::bigint[]) as heard (id, incarnation)
+      `update sandboxes s
+          set supervisor_seen_time = greatest(s.supervisor_seen_time, heard.seen),
+              active_time = greatest(s.active_time, heard.active)
+         from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) as heard (id, incarnation, seen, active)
         where s.id = heard.id and s.incarnation = heard.incarnation`,
       [
         supervisors.map(({ sandboxId }) => sandboxId),
         supervisors.map(({ incarnation }) => incarnation),
-        new Date(nowMs),
+        supervisors.map(({ heardMs }) => new Date(heardMs)),
+        supervisors.map(({ activeMs }) => new Date(activeMs)),
       ],
     );
   }
@@ -488,8 +567,8 @@ async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<Sandbo
     const { rows } = await tx.query<SandboxRow>(
       `with recorded as (
          insert into sandboxes (id, organization_id, name, owner_user_id, labels, spec, policy, policy_request_id,
-                                create_time, phase_time, expire_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
+                                create_time, phase_time, expire_time, idle_timeout_ms, idle_action)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)
          returning ${sandboxColumns}
        ), ended as (
          insert into sandbox_log_ends (sandbox_id) select id from recorded
@@ -501,11 +580,13 @@ async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<Sandbo
         sandbox.name,
         sandbox.ownerUserId,
         JSON.stringify(sandbox.labels),
-        JSON.stringify(spec),
+        specJson(spec),
         sandbox.policy,
         sandbox.policyRequestId,
         new Date(createTimeMs),
         spec.ttlMs === undefined ? null : new Date(createTimeMs + spec.ttlMs),
+        spec.idleTimeoutMs ?? null,
+        spec.idleAction,
       ],
     );
     if (rows[0] === undefined) throw new Error("an insert returned no row");

@@ -3,6 +3,7 @@ import type { DesiredPhase, Phase } from "../domain/phase.ts";
 import type {
   Confinement,
   Failure,
+  IdleAction,
   MainExit,
   Prerequisite,
   SandboxRecord,
@@ -16,7 +17,9 @@ export interface SandboxRow {
   readonly name: string;
   readonly owner_user_id: string;
   readonly labels: Labels;
-  readonly spec: Omit<SandboxSpec, "ttlMs"> & { readonly ttlMs?: number };
+  readonly spec: Pick<SandboxSpec, "command" | "environment" | "limits"> & { readonly ttlMs?: number };
+  readonly idle_timeout_ms: bigint | null;
+  readonly idle_action: IdleAction;
   readonly policy_request_id: string;
   readonly desired_phase: DesiredPhase;
   readonly phase: Phase;
@@ -35,6 +38,7 @@ export interface SandboxRow {
   readonly phase_time: Date;
   readonly ready_time: Date | null;
   readonly expire_time: Date | null;
+  readonly active_time: Date | null;
 }
 
 /** The columns of a row, for `select` and `returning`. */
@@ -42,6 +46,7 @@ export const sandboxColumns = [
   "id, organization_id, name, owner_user_id, labels, spec, policy_request_id",
   "desired_phase, phase, incarnation, version, registered, policy_revision, confinement, supervisor_seen_time",
   "failure, main_exit, isolation_gaps, waiting_for, create_time, start_time, phase_time, ready_time, expire_time",
+  "idle_timeout_ms, idle_action, active_time",
 ].join(", ");
 
 /** The sandbox that a row holds. */
@@ -52,7 +57,12 @@ export function toRecord(row: SandboxRow): SandboxRecord {
     name: row.name,
     ownerUserId: row.owner_user_id,
     labels: row.labels,
-    spec: { ...row.spec, ttlMs: row.spec.ttlMs },
+    spec: {
+      ...row.spec,
+      ttlMs: row.spec.ttlMs,
+      idleTimeoutMs: row.idle_timeout_ms === null ? undefined : Number(row.idle_timeout_ms),
+      idleAction: row.idle_action,
+    },
     policyRequestId: row.policy_request_id,
     desiredPhase: row.desired_phase,
     phase: row.phase,
@@ -71,5 +81,11 @@ export function toRecord(row: SandboxRow): SandboxRecord {
     phaseTimeMs: row.phase_time.getTime(),
     readyTimeMs: row.ready_time?.getTime(),
     expireTimeMs: row.expire_time?.getTime(),
+    activeTimeMs: row.active_time?.getTime(),
   };
+}
+
+/** The part of a spec that is kept as JSON. */
+export function specJson({ command, environment, limits, ttlMs }: SandboxSpec): string {
+  return JSON.stringify({ command, environment, limits, ttlMs });
 }

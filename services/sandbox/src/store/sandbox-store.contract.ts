@@ -58,6 +58,8 @@ function newSandbox(part: Partial<NewSandbox> = {}): NewSandbox {
       environment: { A: "1" },
       limits: { processMemoryBytes: 2 ** 32, processes: 256, openFiles: 4096, fileSizeBytes: 2 ** 30 },
       ttlMs: undefined,
+      idleTimeoutMs: undefined,
+      idleAction: "STOP",
     },
     policy: new Uint8Array([1, 2, 3]),
     policyRequestId: crypto.randomUUID(),
@@ -145,6 +147,7 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
         phaseTimeMs: nowMs,
         readyTimeMs: undefined,
         expireTimeMs: nowMs + 60_000,
+        activeTimeMs: undefined,
       });
       expect(await store.getFirstPolicy(sandbox.id)).toEqual(Buffer.from([1, 2, 3]));
       expect(await auditedActions(sandbox.id)).toEqual(["sandbox.created"]);
@@ -288,7 +291,7 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       });
       const old = { incarnation: 1n, confinement: "proved", event: event("e"), nowMs } as const;
       expect(await store.recordConfinement(scopeOf(sandbox.id), old)).toBeUndefined();
-      expect(await store.recordSupervisor(scopeOf(sandbox.id), old)).toBeUndefined();
+      expect(await store.recordSupervisor(scopeOf(sandbox.id), { ...old, activeMs: nowMs })).toBeUndefined();
     });
 
     it("is done once, and only where the sandbox is as it was seen, and STOPPED", async () => {
@@ -311,7 +314,7 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       const piece = { incarnation: 1n, offset: 0n, data: Buffer.from("x") };
       await store.appendLog(scopeOf(sandbox.id), piece);
       expect(await store.find(foreign)).toBeUndefined();
-      expect(await store.recordSupervisor(foreign, { incarnation: 1n, nowMs })).toBeUndefined();
+      expect(await store.recordSupervisor(foreign, { incarnation: 1n, activeMs: nowMs, nowMs })).toBeUndefined();
       expect(
         await store.recordConfinement(foreign, { incarnation: 1n, confinement: "proved", event: event("e"), nowMs }),
       ).toBeUndefined();
@@ -416,8 +419,8 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       const { sandbox } = await insert();
       const scope = scopeOf(sandbox.id);
       await advance(sandbox.id, { phase: "STARTING", waitingFor: ["supervisor", "confinement"] });
-      expect(await store.recordSupervisor(scope, { incarnation: 2n, nowMs })).toBeUndefined();
-      expect(await store.recordSupervisor(scope, { incarnation: 1n, nowMs })).toMatchObject({
+      expect(await store.recordSupervisor(scope, { incarnation: 2n, activeMs: nowMs, nowMs })).toBeUndefined();
+      expect(await store.recordSupervisor(scope, { incarnation: 1n, activeMs: nowMs - 3, nowMs })).toMatchObject({
         supervisorSeenMs: nowMs,
         waitingFor: ["confinement"],
         version: 3n,
@@ -468,8 +471,12 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
 
     it("can be refreshed for many without a change that watchers see", async () => {
       const { sandbox } = await insert();
-      await store.touchSupervisors([{ sandboxId: sandbox.id, incarnation: 1n }], nowMs + 5);
-      await store.touchSupervisors([{ sandboxId: sandbox.id, incarnation: 2n }], nowMs + 9);
+      const heard = (incarnation: bigint, heardMs: number, activeMs: number) =>
+        store.touchSupervisors([{ sandboxId: sandbox.id, incarnation, heardMs, activeMs }]);
+      await heard(1n, nowMs + 5, nowMs + 2);
+      await heard(1n, nowMs + 4, nowMs + 1); // what is older takes nothing back
+      await heard(2n, nowMs + 9, nowMs + 9);
+      expect(await store.get(sandbox.id)).toMatchObject({ activeTimeMs: nowMs + 2 });
       expect(await store.get(sandbox.id)).toMatchObject({ supervisorSeenMs: nowMs + 5, version: 1n });
     });
   });

@@ -1,4 +1,5 @@
 import type { SandboxScope } from "@sandgate/identity";
+import type { SandboxUpdate } from "../domain/apply-update.ts";
 import type { Labels } from "../domain/labels.ts";
 import type { Phase } from "../domain/phase.ts";
 import type { Confinement, MainExit, SandboxRecord, SandboxSpec } from "../domain/sandbox-record.ts";
@@ -32,6 +33,15 @@ export interface WishRequest {
   /** Recorded where the wish changes anything. */
   readonly event: LifecycleEvent;
   readonly nowMs: number;
+}
+
+/** What was heard of a supervisor. */
+export interface HeardSupervisor {
+  readonly sandboxId: string;
+  readonly incarnation: bigint;
+  readonly heardMs: number;
+  /** When its sandbox was last active. */
+  readonly activeMs: number;
 }
 
 /** A sandbox to record. */
@@ -94,6 +104,11 @@ export interface SandboxStore {
    * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, SANDBOX_REVOKED.
    */
   requestStart(scope: SandboxScope, input: WishRequest): Promise<Uint8Array>;
+  /**
+   * Changes a sandbox, and records the answer to the request.
+   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, and REQUEST_INVALID where the sandbox would have too many labels.
+   */
+  update(scope: SandboxScope, input: WishRequest & { readonly update: SandboxUpdate }): Promise<Uint8Array>;
   /** The sandbox, also a DELETED one; undefined if there is none. */
   find(scope: SandboxScope): Promise<SandboxRecord | undefined>;
   /** An organization's sandboxes that pass the whole filter, newest first. */
@@ -107,11 +122,21 @@ export interface SandboxStore {
     readonly after: ListPosition | undefined;
     readonly limit: number;
   }): Promise<readonly SandboxRecord[]>;
-  /** Records that the supervisor of an incarnation is there. Undefined when the sandbox has no such incarnation. */
+  /**
+   * Records that the supervisor of an incarnation is there, and when it was last active. Undefined when the sandbox has no such incarnation.
+   */
   recordSupervisor(
     scope: SandboxScope,
-    input: { readonly incarnation: bigint; readonly nowMs: number },
+    input: { readonly incarnation: bigint; readonly activeMs: number; readonly nowMs: number },
   ): Promise<SandboxRecord | undefined>;
+  /**
+   * Records that an incarnation is active, so that it is not ended as idle. Tells nobody. False when it is not the present one any more, or
+   * the sandbox is to end.
+   */
+  recordActivity(
+    scope: SandboxScope,
+    input: { readonly incarnation: bigint; readonly nowMs: number },
+  ): Promise<boolean>;
   /** Records what the start-up probe of an incarnation found. Undefined when the sandbox has no such incarnation. */
   recordConfinement(
     scope: SandboxScope,
@@ -181,11 +206,17 @@ export interface SandboxLedger {
     readonly nowMs: number;
     readonly limit: number;
   }): Promise<readonly string[]>;
-  /** Records that the supervisors of these incarnations were heard. Tells nobody. */
-  touchSupervisors(
-    supervisors: readonly { readonly sandboxId: string; readonly incarnation: bigint }[],
-    nowMs: number,
-  ): Promise<void>;
+  /**
+   * Records that all READY sandboxes which were idle for as long as they may be, when their supervisors were last heard, are to be stopped or
+   * deleted, as each says. Answers their ids.
+   */
+  endIdle(input: {
+    readonly event: LifecycleEvent;
+    readonly nowMs: number;
+    readonly limit: number;
+  }): Promise<readonly string[]>;
+  /** Records what was heard of supervisors. Tells nobody. */
+  touchSupervisors(supervisors: readonly HeardSupervisor[]): Promise<void>;
   /** Forgets answers and DELETED sandboxes that are older than `beforeMs`. */
   prune(beforeMs: number): Promise<void>;
   /**

@@ -14,6 +14,8 @@ export class SupervisorSession {
   readonly incarnation: bigint;
   /** When anything was last heard, in milliseconds. */
   heardMs: number;
+  /** When the sandbox was last active, as the supervisor has told. */
+  activeMs: number;
   /** When the store was last told that it is there. */
   recordedMs: number;
   /** Whether StartMain was sent on this stream. */
@@ -22,10 +24,16 @@ export class SupervisorSession {
   readonly #closed = new AbortController();
   #wake: () => void = () => {};
 
-  constructor(options: { readonly sandboxId: string; readonly incarnation: bigint; readonly nowMs: number }) {
+  constructor(options: {
+    readonly sandboxId: string;
+    readonly incarnation: bigint;
+    readonly activeMs?: number;
+    readonly nowMs: number;
+  }) {
     this.sandboxId = options.sandboxId;
     this.incarnation = options.incarnation;
     this.heardMs = options.nowMs;
+    this.activeMs = options.activeMs ?? options.nowMs;
     this.recordedMs = options.nowMs;
   }
 

@@ -20,6 +20,8 @@ export interface Forwarder {
   readonly port: number;
   /** How many requests have been passed to the egress proxy. */
   readonly requests: number;
+  /** How many bytes workloads have sent and received through it. */
+  readonly bytes: number;
   close(): Promise<void>;
 }
 
@@ -35,13 +37,18 @@ const answerTimeoutMs = 10 * 60_000;
 export async function startForwarder(options: ForwarderOptions): Promise<Forwarder> {
   const open = new Set<Socket>();
   let requests = 0;
+  let closedBytes = 0;
+  const bytesOf = ({ bytesRead, bytesWritten }: Socket): number => bytesRead + bytesWritten;
   const onRequest = (): void => {
     requests += 1;
   };
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
     open.add(client);
     client.on("error", () => client.destroy());
-    client.once("close", () => open.delete(client));
+    client.once("close", () => {
+      open.delete(client);
+      closedBytes += bytesOf(client);
+    });
     serve(client, options, onRequest).catch(() => client.destroy());
   });
   server.maxConnections = options.maxConnections ?? 512;
@@ -54,6 +61,9 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     port: typeof address === "object" && address !== null ? address.port : options.port,
     get requests() {
       return requests;
+    },
+    get bytes() {
+      return [...open].reduce((sum, client) => sum + bytesOf(client), closedBytes);
     },
     close: () =>
       new Promise((resolve) => {
