@@ -38,6 +38,7 @@ afterAll(() => pool.stop());
 const owners: Readonly<Record<string, Life["name"]>> = {
   "sandbox.expire": "deleted by its time",
   "sandbox.touchSupervisors": "long",
+  "sandbox.endIdle": "ended as idle",
   "sandbox.prune": "from the start of the programs to their end",
   "policy.prune": "from the start of the programs to their end",
   "driver.list": "from the start of the programs to their end",

@@ -243,6 +243,12 @@ export function createCommandTree(runner: Runner, version: string): Command {
         (await import("./commands/rm.ts")).removeSandboxes(context, sandboxes, options),
       ),
     );
+  const quota = program.command("quota").description("How much an organization may have.").helpCommand(false);
+  command(quota, "get")
+    .summary("show what your organization may have, and has")
+    .action(
+      action<[], unknown>(runner, async (context) => (await import("./commands/quota-get.ts")).getQuota(context)),
+    );
   command(program, "revoke")
     .summary("revoke every credential of a sandbox, everywhere")
     .argument("<sandbox>", "name or id")

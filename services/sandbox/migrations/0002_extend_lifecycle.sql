@@ -25,3 +25,9 @@ alter table sandboxes add column active_time timestamptz;
 comment on column sandboxes.active_time is 'when the present incarnation was last known to be active, by its supervisor or by a call for it';
 
 create index sandboxes_idling on sandboxes (id) where phase = 'READY' and idle_timeout_ms is not null;
+
+create table quota_locks (
+  organization_id uuid primary key
+);
+
+comment on table quota_locks is 'a row is locked while somebody counts what its organization has, and adds to it';

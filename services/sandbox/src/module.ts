@@ -8,6 +8,7 @@ import type { ConnectionSettings, Pool } from "@sandgate/postgres";
 import { type Client, implement, ServiceError, type ServiceImplementation } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import type { Patience } from "./domain/next-step.ts";
+import type { QuotaOf } from "./domain/quota.ts";
 import { formatSandboxId, sandboxIdBytes } from "./domain/sandbox-id.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { ExecBroker } from "./exec/exec-broker.ts";
@@ -16,6 +17,7 @@ import { createSandbox } from "./handlers/create-sandbox.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
 import { execSandbox } from "./handlers/exec-sandbox.ts";
 import { getIsolation } from "./handlers/get-isolation.ts";
+import { getQuota } from "./handlers/get-quota.ts";
 import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxConfig } from "./handlers/get-sandbox-config.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
@@ -70,6 +72,8 @@ export interface SandboxModuleDeps {
   readonly sweepIntervalMs: number;
   /** Whether the driver is to keep a spare sandbox. */
   readonly keepSpare?: boolean;
+  /** What organizations may have; default: no limits. */
+  readonly quotaOf?: QuotaOf;
   readonly timing?: Partial<SandboxTiming>;
 }
 
@@ -110,6 +114,7 @@ export interface SandboxModule {
 /** Builds the Sandbox service. Nothing runs before `start`. */
 export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
   const { store, driver, policy, audit, logger, clock, trustDomain, newId, random = randomBytes } = deps;
+  const { quotaOf = () => ({}) } = deps;
   const timing = { ...usualTiming, ...deps.timing };
   const changes = new SandboxChanges({ connection: deps.connection, logger });
   const sessions = new SupervisorSessions();
@@ -143,14 +148,14 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
     services: [
       implement(SandboxService, {
         createSandbox: createSandbox({
-          ...{ store, driver, reconciler, trustDomain, clock, newId },
+          ...{ store, driver, reconciler, quotaOf, trustDomain, clock, newId },
           newSandboxId: () => driver.takeSpare?.() ?? newSandboxId(),
         }),
         getSandbox: getSandbox({ store, trustDomain }),
         listSandboxes: listSandboxes({ store, trustDomain }),
         deleteSandbox: deleteSandbox({ store, reconciler, trustDomain, clock }),
         stopSandbox: stopSandbox({ store, reconciler, trustDomain, clock }),
-        startSandbox: startSandbox({ store, reconciler, trustDomain, clock }),
+        startSandbox: startSandbox({ store, reconciler, quotaOf, trustDomain, clock }),
         updateSandbox: updateSandbox({ store, trustDomain, clock }),
         watchSandbox: watchSandbox({ store, changes, trustDomain }),
         execSandbox: execSandbox({ ...timing, store, sessions, broker, clock }),
@@ -162,6 +167,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         reportProcessExit: reportProcessExit({ store, reconciler, clock }),
         listAuditEvents: listAuditEvents({ audit }),
         verifyAuditLog: verifyAuditLog({ audit }),
+        getQuota: getQuota({ store, quotaOf }),
         getIsolation: getIsolation({ driver }),
       }),
     ],

@@ -97,6 +97,7 @@ export async function openSandbox(options: {
     clock,
     newId: randomUUID,
     sweepIntervalMs: settings.sweep_interval_ms,
+    quotaOf: (organizationId) => ({ ...settings.quotas.default, ...settings.quotas.organizations[organizationId] }),
     keepSpare: settings.driver.local.keep_spare,
     ...(parts?.timing !== undefined && { timing: parts.timing }),
   });

@@ -2,6 +2,19 @@ import { basename, dirname, join } from "node:path";
 import { absolutePath, filePath, sections, usableOidcProviders } from "@sandgate/config";
 import * as z from "zod";
 
+const quota = (usual: { readonly sandboxes?: number; readonly running_sandboxes?: number } = {}) => {
+  const limit = (most: number, normal?: number) => {
+    const number = z.int().min(0).max(most);
+    return normal === undefined ? number.optional() : number.default(normal);
+  };
+  return {
+    sandboxes: limit(1_000_000, usual.sandboxes).describe("that are not deleted, stopped ones, too"),
+    running_sandboxes: limit(1_000_000, usual.running_sandboxes).describe("that are not stopped or over"),
+    memory_bytes: limit(Number.MAX_SAFE_INTEGER).describe("the sum of the running ones' limits of memory"),
+    processes: limit(1_000_000_000).describe("the sum of the running ones' limits of processes"),
+  };
+};
+
 /** The settings of Sandbox that are the same in a program of its own and in the all-in-one. */
 export const sandboxSettings = {
   state_directory: absolutePath().describe("holds what sandboxes keep: workspaces, logs, the driver's records"),
@@ -11,6 +24,19 @@ export const sandboxSettings = {
     .max(600_000)
     .default(5_000)
     .describe("how often every sandbox is compared with what it should be"),
+  quotas: z
+    .strictObject({
+      default: z
+        .strictObject(quota({ sandboxes: 10_000, running_sandboxes: 1_000 }))
+        .prefault({})
+        .describe("of every organization; what is left out without a default has no limit"),
+      organizations: z
+        .record(z.uuid().toLowerCase(), z.strictObject(quota()))
+        .default({})
+        .describe("of single organizations, by id: what is named here takes the default's place"),
+    })
+    .prefault({})
+    .describe("how much the sandboxes of one organization may have together"),
   driver: z
     .strictObject({
       local: z

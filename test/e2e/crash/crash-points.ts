@@ -13,6 +13,7 @@ export const sandboxCrashPoints: CrashPointOptions = {
       "readLog",
       "findLogEnd",
       "findOwnLogEnd",
+      "measureUsage",
     ],
     "close", // gives up locks, which end with the process anyway
   ],

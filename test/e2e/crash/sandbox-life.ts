@@ -13,6 +13,7 @@ export interface Life {
     | "from the start of the programs to their end"
     | "with a command run in it"
     | "stopped and started again"
+    | "ended as idle"
     | "long"
     | "deleted by its time"
     | "revoked"
@@ -27,6 +28,7 @@ export const lives: readonly Life[] = [
   { name: "usual" },
   { name: "with a command run in it" },
   { name: "stopped and started again" },
+  { name: "ended as idle" },
   { name: "from the start of the programs to their end" },
   { name: "deleted by its time" },
   { name: "long" },
@@ -119,6 +121,7 @@ class SandboxLife {
     const spec = {
       command: this.#life.name === "usual" ? ["/opt/sandgate/bin/node", "-e", deniedRequest] : [],
       ...(this.#life.name === "deleted by its time" && { ttl: { seconds: 4n } }),
+      ...(this.#life.name === "ended as idle" && { idleTimeout: { seconds: 10n } }),
       ...(this.#losesSupervisor && { environment: { [supervisorPointVariable]: this.#killAt ?? "" } }),
     };
     const request = { requestId: crypto.randomUUID(), name, spec };
@@ -148,6 +151,9 @@ class SandboxLife {
         break;
       case "stopped and started again":
         await this.#startAgain(id);
+        break;
+      case "ended as idle":
+        await this.#endAsIdle(id);
         break;
       case "long":
         await this.#untilReached("sandbox.touchSupervisors:before");
@@ -191,6 +197,16 @@ class SandboxLife {
     expect(again.failure).toBeUndefined();
     expect(again.incarnation).toBe(2n);
     expect(await this.#insist(() => this.#exec(id, ["sh", "-c", "test $(cat file) = kept"]))).toBe(0);
+  }
+
+  /** It is used, changed, and then stopped because nobody uses it any more. */
+  async #endAsIdle(id: string): Promise<void> {
+    expect(await this.#insist(() => this.#exec(id))).toBe(0);
+    const update = { sandbox: id, requestId: crypto.randomUUID(), setLabels: { changed: "yes" } };
+    await this.#insist(() => this.#bench.sandbox.updateSandbox(update));
+    const stopped = await this.#reach(id, [Phase.STOPPED]);
+    expect(stopped).toMatchObject({ desiredPhase: Phase.STOPPED, labels: { changed: "yes" } });
+    await vi.waitFor(() => expect(this.#bench.processesOf(id)).toEqual([]), patience);
   }
 
   /** The sandbox whose supervisor dies is FAILED, says why and what to do, and no process of it is left; or it was done before. */

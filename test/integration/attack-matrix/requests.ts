@@ -118,6 +118,7 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   ListSandboxes: nothing,
   WatchSandbox: aboutOwn,
   GetIsolation: nothing,
+  GetQuota: nothing,
   GetSandboxConfig: byOwn,
   ExecSandbox: ({ world }) => [{ sandbox: world.own.id, message: { case: "start", value: { command: ["true"] } } }],
   RelayExec: async ({ world, supervisor, signal }) => {

@@ -72,6 +72,39 @@ describe("CreateSandbox", () => {
     await helpless.stop();
   });
 
+  it("refuses more than the organization may have, names limit and use, and GetQuota shows both", async () => {
+    const organization = crypto.randomUUID();
+    const limits: Record<string, object> = { [organization]: { running_sandboxes: 1, processes: 300 } };
+    const tight = await startSandboxService(database, world, { deps: { quotaOf: (id) => limits[id] ?? {} } });
+    const user = tight.asUser(organization);
+    const create = () => user.createSandbox({ requestId: crypto.randomUUID() });
+    const { sandbox } = await create();
+    await expect(create()).rejects.toMatchObject({
+      reason: "QUOTA_EXCEEDED",
+      metadata: { quota: "running_sandboxes", limit: "1", used: "1", added: "1" },
+    });
+    const { quotas } = await user.getQuota({});
+    expect(quotas.map(({ name, limit, used }) => [name, limit, used])).toEqual([
+      ["sandboxes", undefined, 1n],
+      ["running_sandboxes", 1n, 1n],
+      ["memory_bytes", undefined, 4n * 1024n ** 3n],
+      ["processes", 300n, 256n],
+    ]);
+    await tight.create(); // another organization's matter
+    await user.stopSandbox({ sandbox: sandbox?.id ?? "", requestId: crypto.randomUUID() });
+    await expect
+      .poll(() =>
+        create().then(
+          () => "created",
+          () => "refused",
+        ),
+      )
+      .toBe("created");
+    const start = { sandbox: sandbox?.id ?? "", requestId: crypto.randomUUID() };
+    await expect(user.startSandbox(start)).rejects.toMatchObject({ reason: "QUOTA_EXCEEDED" });
+    await tight.stop();
+  });
+
   it("gives a sandbox without a name one", async () => {
     const id = await service.create();
     expect((await service.asUser().getSandbox({ sandbox: id })).sandbox?.name).toBe(`box-${id.slice(4, 12)}`);

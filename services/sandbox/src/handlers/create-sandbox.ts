@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CreateSandboxResponseSchema, type SandboxService } from "@sandgate/api/sandbox";
 import { type Handler, ServiceError } from "@sandgate/rpc";
+import type { QuotaOf } from "../domain/quota.ts";
 import { nameOfId } from "../domain/sandbox-id.ts";
 import type { SandboxDriver } from "../drivers/sandbox-driver.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
@@ -17,6 +18,7 @@ export function createSandbox(deps: {
   readonly store: Pick<SandboxStore, "create">;
   readonly driver: Pick<SandboxDriver, "isolation">;
   readonly reconciler: { whenAddressable(sandboxId: string, signal: AbortSignal): Promise<void> };
+  readonly quotaOf: QuotaOf;
   readonly trustDomain: string;
   readonly clock: () => number;
   readonly newSandboxId: () => string;
@@ -51,6 +53,7 @@ export function createSandbox(deps: {
           CreateSandboxResponseSchema,
           create(CreateSandboxResponseSchema, { sandbox: toSandboxMessage(record, deps.trustDomain) }),
         ),
+      quota: deps.quotaOf(user.organizationId),
       event: { ...callerOf(call), action: "sandbox.created", details: { request_id: requestId } },
     });
     const response = fromBinary(CreateSandboxResponseSchema, answer);

@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type SandboxService, StartSandboxResponseSchema } from "@sandgate/api/sandbox";
 import { sandboxScopeOf } from "@sandgate/identity";
 import type { Handler } from "@sandgate/rpc";
+import type { QuotaOf } from "../domain/quota.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import { readWish } from "./read-wish.ts";
 import { toSandboxMessage } from "./sandbox-message.ts";
@@ -10,6 +11,7 @@ import { toSandboxMessage } from "./sandbox-message.ts";
 export function startSandbox(deps: {
   readonly store: Pick<SandboxStore, "requestStart">;
   readonly reconciler: { poke(sandboxId: string): void };
+  readonly quotaOf: QuotaOf;
   readonly trustDomain: string;
   readonly clock: () => number;
 }): Handler<typeof SandboxService.method.startSandbox> {
@@ -22,6 +24,7 @@ export function startSandbox(deps: {
           StartSandboxResponseSchema,
           create(StartSandboxResponseSchema, { sandbox: toSandboxMessage(record, deps.trustDomain) }),
         ),
+      quota: deps.quotaOf(scope.organizationId),
       nowMs: deps.clock(),
     });
     deps.reconciler.poke(scope.sandboxId);

@@ -4,6 +4,7 @@ import { ServiceError } from "@sandgate/rpc";
 import { applyUpdate } from "../domain/apply-update.ts";
 import { decideDeletion, decideStart, decideStop, type WishDecision } from "../domain/change-wish.ts";
 import { maximumLogBytes, planLogAppend } from "../domain/plan-log-append.ts";
+import { addedUsage, findExceeded, isCountedAsRunning, type Quota, type Usage } from "../domain/quota.ts";
 import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
 import { AdvisoryLocks } from "./advisory-locks.ts";
@@ -48,10 +49,17 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     await this.#locks.close();
   }
 
-  async create({ sandbox, request, answerOf, event }: Parameters<SandboxStore["create"]>[0]): Promise<Uint8Array> {
+  async create({
+    sandbox,
+    request,
+    answerOf,
+    event,
+    quota,
+  }: Parameters<SandboxStore["create"]>[0]): Promise<Uint8Array> {
     return withTransaction(this.#pool, async (tx) => {
       const known = await claimRequest(tx, request, sandbox.createTimeMs);
       if (known !== undefined) return known;
+      await requireWithin(tx, sandbox.organizationId, quota, addedUsage(sandbox.spec.limits, true));
       const record = await insertSandbox(tx, sandbox);
       const answer = await storeAnswer(tx, request, answerOf(record));
       await this.#append(tx, record, event);
@@ -63,8 +71,15 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     return this.#wish(scope, input, decideStop);
   }
 
-  async requestStart(scope: SandboxScope, input: WishRequest): Promise<Uint8Array> {
-    return this.#wish(scope, input, decideStart);
+  async requestStart(scope: SandboxScope, input: WishRequest & { readonly quota?: Quota }): Promise<Uint8Array> {
+    return this.#wish(scope, input, decideStart, async (tx, record) => {
+      if (isCountedAsRunning(record)) return;
+      await requireWithin(tx, record.organizationId, input.quota, addedUsage(record.spec.limits, false));
+    });
+  }
+
+  async measureUsage(organizationId: string): Promise<Usage> {
+    return measureIn(this.#pool, organizationId);
   }
 
   async requestDeletion(scope: SandboxScope, input: WishRequest): Promise<Uint8Array> {
@@ -455,6 +470,8 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
     scope: SandboxScope,
     { request, answerOf, event, nowMs }: WishRequest,
     decide: (record: SandboxRecord) => WishDecision,
+    /** Throws where a change may not be made. */
+    check: (tx: SqlClient, record: SandboxRecord) => Promise<void> = async () => {},
   ): Promise<Uint8Array> {
     return withTransaction(this.#pool, async (tx) => {
       const known = await claimRequest(tx, request, nowMs);
@@ -462,6 +479,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       const found = await lockIn(tx, scope);
       if (found === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
       const decision = decide(found);
+      if (decision.kind === "change") await check(tx, found);
       const record = await grantWish(tx, found, decision, nowMs);
       const answer = await storeAnswer(tx, request, answerOf(record));
       if (decision.kind === "change") await this.#append(tx, record, event);
@@ -559,6 +577,56 @@ async function storeAnswer(tx: SqlClient, request: MutationRequest, answer: Uint
     answer,
   ]);
   return answer;
+}
+
+/**
+ * Throws QUOTA_EXCEEDED unless the organization may have more. Nobody else can add to what it has until the transaction ends: the count is
+ * made by a statement that begins after the lock is had.
+ */
+async function requireWithin(
+  tx: SqlClient,
+  organizationId: string,
+  quota: Quota | undefined,
+  added: Usage,
+): Promise<void> {
+  if (quota === undefined || Object.keys(quota).length === 0) return;
+  await tx.query(
+    `insert into quota_locks (organization_id) values ($1)
+     on conflict (organization_id) do update set organization_id = excluded.organization_id`,
+    [organizationId],
+  );
+  const used = await measureIn(tx, organizationId);
+  const name = findExceeded(quota, used, added);
+  if (name === undefined) return;
+  throw new ServiceError("QUOTA_EXCEEDED", "the organization would have more than it may", {
+    quota: name,
+    limit: String(quota[name]),
+    used: String(used[name]),
+    added: String(added[name]),
+  });
+}
+
+/** As isCountedAsRunning has it. */
+const countsAsRunning =
+  "(phase in ('PENDING', 'PROVISIONING', 'STARTING', 'READY', 'STOPPING') or (phase = 'STOPPED' and desired_phase = 'READY'))";
+
+async function measureIn(sql: SqlClient, organizationId: string): Promise<Usage> {
+  const { rows } = await sql.query<Readonly<Record<keyof Usage, string>>>(
+    `select count(*)::text as sandboxes,
+            count(*) filter (where ${countsAsRunning})::text as running_sandboxes,
+            coalesce(sum((spec #>> '{limits,processMemoryBytes}')::numeric) filter (where ${countsAsRunning}), 0)::text as memory_bytes,
+            coalesce(sum((spec #>> '{limits,processes}')::numeric) filter (where ${countsAsRunning}), 0)::text as processes
+       from sandboxes where organization_id = $1 and phase <> 'DELETED'`,
+    [organizationId],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error("an aggregate returned no row");
+  return {
+    sandboxes: Number(row.sandboxes),
+    running_sandboxes: Number(row.running_sandboxes),
+    memory_bytes: Number(row.memory_bytes),
+    processes: Number(row.processes),
+  };
 }
 
 async function insertSandbox(tx: SqlClient, sandbox: NewSandbox): Promise<SandboxRecord> {

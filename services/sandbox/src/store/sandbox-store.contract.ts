@@ -3,6 +3,7 @@ import { grantSandboxScope, type SandboxScope, sandboxScopeOf } from "@sandgate/
 import { type Call, ServiceError } from "@sandgate/rpc";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Phase } from "../domain/phase.ts";
+import type { Quota } from "../domain/quota.ts";
 import type { SandboxRecord } from "../domain/sandbox-record.ts";
 import type { LifecycleEvent, NewSandbox, SandboxLedger, SandboxStore } from "./sandbox-store.ts";
 
@@ -257,6 +258,87 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       await store.expire({ event: event("sandbox.expired"), nowMs: nowMs + 2, limit: 100 });
       for (const { id } of [sandbox, other])
         expect(await store.get(id)).toMatchObject({ phase: "STOPPING", desiredPhase: "DELETED" });
+    });
+  });
+
+  describe("a quota", () => {
+    const fill = (organization: string, quota: Quota, by = store, part: Partial<NewSandbox> = {}) => {
+      const sandbox = newSandbox({ organizationId: organization, ...part });
+      const request = { organizationId: organization, method: "CreateSandbox", requestId: crypto.randomUUID() };
+      return by.create({
+        sandbox,
+        request: { ...request, contentHash: hashOf("x") },
+        answerOf: (record) => new TextEncoder().encode(record.id),
+        event: event("sandbox.created"),
+        quota,
+      });
+    };
+    const startAgain = (sandboxId: string, organization: string, quota: Quota, by = store) =>
+      by.requestStart(scopeOf(sandboxId, organization), {
+        request: {
+          organizationId: organization,
+          method: "s",
+          requestId: crypto.randomUUID(),
+          contentHash: hashOf("x"),
+        },
+        answerOf: encode,
+        event: event("start"),
+        nowMs,
+        quota,
+      });
+
+    it("is held by two processes that create at the same time", async () => {
+      const organization = crypto.randomUUID();
+      const all = await Promise.allSettled(
+        Array.from({ length: 12 }, (_, index) =>
+          fill(organization, { running_sandboxes: 5 }, index % 2 ? store : other),
+        ),
+      );
+      expect(all.filter(({ status }) => status === "fulfilled")).toHaveLength(5);
+      expect(await store.measureUsage(organization)).toEqual({
+        sandboxes: 5,
+        running_sandboxes: 5,
+        memory_bytes: 5 * 2 ** 32,
+        processes: 5 * 256,
+      });
+      expect(await store.measureUsage(crypto.randomUUID())).toMatchObject({ sandboxes: 0, memory_bytes: 0 });
+    });
+
+    it("is held by two processes that start stopped sandboxes at the same time", async () => {
+      const organization = crypto.randomUUID();
+      const decode = (answer: Uint8Array) => new TextDecoder().decode(answer);
+      const ids = await Promise.all([1, 2, 3, 4].map(async () => decode(await fill(organization, {}))));
+      for (const id of ids) await advance(id, { phase: "COMPLETED" });
+      const all = await Promise.allSettled(
+        ids.map((id, index) => startAgain(id, organization, { running_sandboxes: 2 }, index % 2 ? store : other)),
+      );
+      expect(all.filter(({ status }) => status === "fulfilled")).toHaveLength(2);
+      const started = ids.find((_, index) => all[index]?.status === "fulfilled") ?? "";
+      await startAgain(started, organization, { running_sandboxes: 2 }); // it counts already
+    });
+
+    it("says which, how much it is and how much of it is used, and the request can be made again later", async () => {
+      const organization = crypto.randomUUID();
+      const first = new TextDecoder().decode(await fill(organization, {}));
+      await expect(fill(organization, { memory_bytes: 2 ** 32 + 5 })).rejects.toMatchObject({
+        reason: "QUOTA_EXCEEDED",
+        metadata: { quota: "memory_bytes", limit: String(2 ** 32 + 5), used: String(2 ** 32), added: String(2 ** 32) },
+      });
+      const requestId = crypto.randomUUID();
+      const request = { organizationId: organization, method: "CreateSandbox", requestId, contentHash: hashOf("x") };
+      const again = () =>
+        store.create({
+          ...{ sandbox: newSandbox({ organizationId: organization }), request, answerOf: encode },
+          ...{ event: event("sandbox.created"), quota: { running_sandboxes: 1 } },
+        });
+      expect(await again().catch(reasonOf)).toBe("QUOTA_EXCEEDED");
+      await advance(first, { phase: "STOPPED", desiredPhase: "STOPPED" });
+      expect(await again().catch(reasonOf)).toBe("QUOTA_EXCEEDED"); // it is to be READY
+      await store.requestStop(scopeOf(first, organization), {
+        request: { organizationId: organization, method: "s", requestId, contentHash: hashOf("x") },
+        ...{ answerOf: encode, event: event("stop"), nowMs },
+      });
+      await again();
     });
   });
 

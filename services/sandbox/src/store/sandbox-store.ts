@@ -2,6 +2,7 @@ import type { SandboxScope } from "@sandgate/identity";
 import type { SandboxUpdate } from "../domain/apply-update.ts";
 import type { Labels } from "../domain/labels.ts";
 import type { Phase } from "../domain/phase.ts";
+import type { Quota, Usage } from "../domain/quota.ts";
 import type { Confinement, MainExit, SandboxRecord, SandboxSpec } from "../domain/sandbox-record.ts";
 
 /** Something to enter into the audit log in the effect's own transaction. Who and where is the store's caller's to say. */
@@ -81,13 +82,16 @@ export interface LogPiece {
 export interface SandboxStore {
   /**
    * Records a sandbox, PENDING, and the answer to the request. A repeated request changes nothing and answers as the first time.
-   * Throws REQUEST_ID_REUSED when the id was used for another content, SANDBOX_NAME_TAKEN when a living sandbox has the name.
+   * Throws REQUEST_ID_REUSED when the id was used for another content, SANDBOX_NAME_TAKEN when a living sandbox has the name, and
+   * QUOTA_EXCEEDED when the organization would have more than it may, however many ask at the same time.
    */
   create(input: {
     readonly sandbox: NewSandbox;
     readonly request: MutationRequest;
     readonly answerOf: (record: SandboxRecord) => Uint8Array;
     readonly event: LifecycleEvent;
+    /** What the organization may have; default: no limits. */
+    readonly quota?: Quota;
   }): Promise<Uint8Array>;
   /**
    * Records that a sandbox is to be deleted, and the answer to the request. Deleting twice changes nothing.
@@ -101,9 +105,11 @@ export interface SandboxStore {
   requestStop(scope: SandboxScope, input: WishRequest): Promise<Uint8Array>;
   /**
    * Records that a sandbox is to run, and the answer to the request. Starting one that runs, or is to run, changes nothing.
-   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, SANDBOX_REVOKED.
+   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, SANDBOX_REVOKED, and QUOTA_EXCEEDED as `create` does.
    */
-  requestStart(scope: SandboxScope, input: WishRequest): Promise<Uint8Array>;
+  requestStart(scope: SandboxScope, input: WishRequest & { readonly quota?: Quota }): Promise<Uint8Array>;
+  /** What the sandboxes of an organization have together. */
+  measureUsage(organizationId: string): Promise<Usage>;
   /**
    * Changes a sandbox, and records the answer to the request.
    * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, and REQUEST_INVALID where the sandbox would have too many labels.
