@@ -72,7 +72,9 @@ const writtenTables: ReadonlySet<string> = new Set(
       ...[...logged, "change_counters", "policy_revisions", "current_policies", "enforcements", "requests"],
       ...["proxy_runs", "decision_gaps", "decisions"],
     ],
-    sandbox: [...logged, "sandboxes", "requests", "sandbox_log_ends", "sandbox_logs"],
+    sandbox: [
+      ...[...logged, "sandboxes", "sandbox_history", "quota_locks", "requests", "sandbox_log_ends", "sandbox_logs"],
+    ],
   }).flatMap(([schema, tables]) => tables.map((table) => `${schema}.${table}`)),
 );
 

@@ -22,6 +22,8 @@ describe("the command line", () => {
     ["an argument too few", ["get"], 2],
     ["an update of nothing", ["update", "box"], 2],
     ["an idle action that there is not", ["update", "box", "--idle-action", "sleep"], 2],
+    ["a phase that nobody can wait for", ["wait", "box", "--for", "STARTING"], 2],
+    ["a wait where no suite runs", ["wait", "box"], 5],
     ["a phase that there is not", ["ls", "--phase", "ASLEEP"], 2],
     ["a label that is none", ["ls", "--label", "team"], 2],
     ["phases to list in two ways", ["ls", "--all", "--phase", "ready"], 2],

@@ -51,6 +51,7 @@ import type { UpdateOptions } from "./commands/update.ts";
 import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
+import type { WaitOptions } from "./commands/wait.ts";
 import { idleActionNames } from "./idle-action-name.ts";
 import { type PhaseName, parsePhaseName } from "./phase-name.ts";
 import type { StateName } from "./proposal-view.ts";
@@ -59,6 +60,7 @@ import { providerKinds } from "./provider-kinds.ts";
 import { parseDuration } from "./quantities.ts";
 import { type RoleName, roleNames } from "./role-name.ts";
 import { parseWindow, type Window } from "./simulation-window.ts";
+import { type AwaitedPhase, awaitedPhases } from "./wait-verdict.ts";
 
 type AuthorityKind = (typeof authorityKinds)[number];
 const authorityKinds = ["service", "sandbox", "operator"] as const;
@@ -180,6 +182,26 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], GetOptions>(runner, async (context, [sandbox], options) =>
         (await import("./commands/get.ts")).getSandbox(context, sandbox, options),
+      ),
+    );
+  command(program, "wait")
+    .summary("wait until a sandbox is in a phase; exit code 1 when it will not be, 6 when it was not in time")
+    .argument("<sandbox>", "name or id")
+    .option("--for <phase>", "READY, COMPLETED, FAILED, STOPPED or DELETED", awaitedPhase, "READY")
+    .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)
+    .action(
+      action<[string], WaitOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/wait.ts")).waitForPhase(context, sandbox, options),
+      ),
+    );
+  command(program, "explain")
+    .summary("say why a sandbox is as it is, or why a request was let through or denied, and what to type next")
+    .argument("<sandbox>", "name or id; or the id of a decision: dec-…")
+    .action(
+      action<[string], unknown>(runner, async (context, [subject]) =>
+        isDecisionId(subject)
+          ? (await import("./commands/explain-decision.ts")).printDecisionExplanation(context, subject)
+          : (await import("./commands/explain.ts")).explainSandbox(context, subject),
       ),
     );
   command(program, "logs")
@@ -469,15 +491,6 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string], DecisionsOptions>(runner, async (context, [sandbox], options) =>
         (await import("./commands/decisions.ts")).printDecisions(context, sandbox, options),
-      ),
-    );
-
-  command(program, "explain")
-    .summary("say why a request was let through or denied, and what to do about it")
-    .argument("<decision>", "the id of a decision: dec-…")
-    .action(
-      action<[string], unknown>(runner, async (context, [decision]) =>
-        (await import("./commands/explain-decision.ts")).printDecisionExplanation(context, decision),
       ),
     );
 
@@ -1084,6 +1097,17 @@ function action<Values extends readonly unknown[], Options>(
 
 function collect(value: string, previous: readonly string[]): readonly string[] {
   return [...previous, value];
+}
+
+/** "dec-" and 20 characters. */
+function isDecisionId(text: string): boolean {
+  return /^dec-[a-z2-7]{20}$/.test(text);
+}
+
+function awaitedPhase(value: string): AwaitedPhase {
+  const phase = awaitedPhases.find((name) => name === value.toUpperCase());
+  if (phase === undefined) throw new InvalidArgumentError(`it must be one of ${awaitedPhases.join(", ")}.`);
+  return phase;
 }
 
 function phases(value: string, previous: readonly PhaseName[]): readonly PhaseName[] {

@@ -31,3 +31,43 @@ create table quota_locks (
 );
 
 comment on table quota_locks is 'a row is locked while somebody counts what its organization has, and adds to it';
+
+create table sandbox_history (
+  sandbox_id text not null references sandboxes (id) on delete cascade,
+  version bigint not null,
+  time timestamptz not null,
+  incarnation bigint not null,
+  desired_phase text not null,
+  phase text not null,
+  phase_time timestamptz not null,
+  start_time timestamptz,
+  ready_time timestamptz,
+  expire_time timestamptz,
+  waiting_for text[] not null,
+  failure jsonb,
+  main_exit jsonb,
+  primary key (sandbox_id, version)
+);
+
+comment on table sandbox_history is 'the last 256 versions of each sandbox, for watchers that were cut off; without what only an update changes';
+
+create function keep_sandbox_history() returns trigger language plpgsql as $$
+begin
+  insert into sandbox_history (sandbox_id, version, time, incarnation, desired_phase, phase, phase_time, start_time, ready_time, expire_time,
+                               waiting_for, failure, main_exit)
+  values (new.id, new.version, clock_timestamp(), new.incarnation, new.desired_phase, new.phase, new.phase_time, new.start_time, new.ready_time,
+          new.expire_time, new.waiting_for, new.failure, new.main_exit);
+  delete from sandbox_history where sandbox_id = new.id and version <= new.version - 256;
+  return null;
+end
+$$;
+
+create trigger sandboxes_inserted_history after insert on sandboxes
+  for each row execute function keep_sandbox_history();
+create trigger sandboxes_changed_history after update on sandboxes
+  for each row when (old.version is distinct from new.version) execute function keep_sandbox_history();
+
+insert into sandbox_history (sandbox_id, version, time, incarnation, desired_phase, phase, phase_time, start_time, ready_time, expire_time,
+                             waiting_for, failure, main_exit)
+select id, version, phase_time, incarnation, desired_phase, phase, phase_time, start_time, ready_time, expire_time, waiting_for, failure, main_exit
+  from sandboxes;

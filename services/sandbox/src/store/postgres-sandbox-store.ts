@@ -8,13 +8,14 @@ import { addedUsage, findExceeded, isCountedAsRunning, type Quota, type Usage } 
 import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
 import { AdvisoryLocks } from "./advisory-locks.ts";
-import { type SandboxRow, sandboxColumns, specJson, toRecord } from "./sandbox-row.ts";
+import { pastColumns, type SandboxRow, sandboxColumns, specJson, toRecord } from "./sandbox-row.ts";
 import type {
   HeardSupervisor,
   LifecycleEvent,
   LogPiece,
   MutationRequest,
   NewSandbox,
+  SandboxChange,
   SandboxLedger,
   SandboxLock,
   SandboxStore,
@@ -123,6 +124,20 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
 
   async find(scope: SandboxScope): Promise<SandboxRecord | undefined> {
     return findIn(this.#pool, scope);
+  }
+
+  async readChanges(
+    scope: SandboxScope,
+    { afterVersion, limit }: { readonly afterVersion: bigint; readonly limit: number },
+  ): Promise<readonly SandboxChange[]> {
+    const { rows } = await this.#pool.query<SandboxRow & { change_time: Date; is_past: boolean }>(
+      `select ${pastColumns}, h.time as change_time, h.version < s.version as is_past
+         from sandboxes s join sandbox_history h on h.sandbox_id = s.id
+        where s.id = $1 and s.organization_id = $2 and h.version > $3
+        order by h.version limit $4`,
+      [scope.sandboxId, scope.organizationId, afterVersion, limit],
+    );
+    return rows.map((row) => ({ record: toRecord(row), timeMs: row.change_time.getTime(), isPast: row.is_past }));
   }
 
   async list({

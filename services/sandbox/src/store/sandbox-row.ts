@@ -41,13 +41,24 @@ export interface SandboxRow {
   readonly active_time: Date | null;
 }
 
+const columns = [
+  ...["id", "organization_id", "name", "owner_user_id", "labels", "spec", "policy_request_id"],
+  ...["desired_phase", "phase", "incarnation", "version", "registered", "policy_revision", "confinement"],
+  ...["supervisor_seen_time", "failure", "main_exit", "isolation_gaps", "waiting_for", "create_time", "start_time"],
+  ...["phase_time", "ready_time", "expire_time", "idle_timeout_ms", "idle_action", "active_time"],
+] as const satisfies readonly (keyof SandboxRow)[];
+
 /** The columns of a row, for `select` and `returning`. */
-export const sandboxColumns = [
-  "id, organization_id, name, owner_user_id, labels, spec, policy_request_id",
-  "desired_phase, phase, incarnation, version, registered, policy_revision, confinement, supervisor_seen_time",
-  "failure, main_exit, isolation_gaps, waiting_for, create_time, start_time, phase_time, ready_time, expire_time",
-  "idle_timeout_ms, idle_action, active_time",
-].join(", ");
+export const sandboxColumns = columns.join(", ");
+
+/** What the table sandbox_history keeps of every version. */
+const keptColumns: ReadonlySet<string> = new Set([
+  ...["version", "incarnation", "desired_phase", "phase", "phase_time", "start_time", "ready_time", "expire_time"],
+  ...["waiting_for", "failure", "main_exit"],
+]);
+
+/** The columns of a row as it was after a change: those that are kept from `h`, the others from `s`. */
+export const pastColumns = columns.map((name) => `${keptColumns.has(name) ? "h" : "s"}.${name}`).join(", ");
 
 /** The sandbox that a row holds. */
 export function toRecord(row: SandboxRow): SandboxRecord {

@@ -396,6 +396,8 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       const piece = { incarnation: 1n, offset: 0n, data: Buffer.from("x") };
       await store.appendLog(scopeOf(sandbox.id), piece);
       expect(await store.find(foreign)).toBeUndefined();
+      expect(await store.readChanges(foreign, { afterVersion: 0n, limit: 9 })).toEqual([]);
+      expect(await store.recordActivity(foreign, { incarnation: 1n, nowMs })).toBe(false);
       expect(await store.recordSupervisor(foreign, { incarnation: 1n, activeMs: nowMs, nowMs })).toBeUndefined();
       expect(
         await store.recordConfinement(foreign, { incarnation: 1n, confinement: "proved", event: event("e"), nowMs }),

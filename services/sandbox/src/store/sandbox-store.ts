@@ -36,6 +36,15 @@ export interface WishRequest {
   readonly nowMs: number;
 }
 
+/** A sandbox as it was after a change. */
+export interface SandboxChange {
+  /** What an update can change of it, and what the driver lacks, are as they are now. */
+  readonly record: SandboxRecord;
+  readonly timeMs: number;
+  /** Whether there was a further change since. */
+  readonly isPast: boolean;
+}
+
 /** What was heard of a supervisor. */
 export interface HeardSupervisor {
   readonly sandboxId: string;
@@ -117,6 +126,11 @@ export interface SandboxStore {
   update(scope: SandboxScope, input: WishRequest & { readonly update: SandboxUpdate }): Promise<Uint8Array>;
   /** The sandbox, also a DELETED one; undefined if there is none. */
   find(scope: SandboxScope): Promise<SandboxRecord | undefined>;
+  /** The changes of a sandbox after a version, of those that are kept, oldest first. None where there is no such sandbox. */
+  readChanges(
+    scope: SandboxScope,
+    query: { readonly afterVersion: bigint; readonly limit: number },
+  ): Promise<readonly SandboxChange[]>;
   /** An organization's sandboxes that pass the whole filter, newest first. */
   list(query: {
     readonly organizationId: string;
