@@ -127,6 +127,22 @@ export function describeSandboxDriver(name: string, setUp: () => Promise<DriverU
       expect(await listed(id)).toEqual({ sandboxId: id, running: true, incarnation: 2n });
     });
 
+    it("keeps the workspace from a stop to the start of the next incarnation (D-29)", async () => {
+      const { id, plane, session } = await run();
+      const write = plane.exec(session, { command: ["sh", "-c", "echo kept > file"] });
+      expect((await write.collect()).exit?.code).toBe(0);
+      await subject.driver.stop({ sandboxId: id, graceMs: 5_000 });
+      const later = await createFakeControlPlane(id);
+      planes.push(later);
+      await plane.close();
+      await subject.trust(later);
+      const { controlDirectory } = await subject.driver.prepare(id);
+      await later.open(controlDirectory);
+      await subject.driver.start(startOf(id, later, 2n));
+      const read = later.exec(await later.session(), { command: ["cat", "file"] });
+      expect((await read.collect()).stdout).toBe("kept\n");
+    });
+
     it("stops a sandbox and keeps its directories; nobody is told of that end", async () => {
       const { id } = await run();
       let told = 0;
