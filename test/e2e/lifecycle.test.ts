@@ -125,6 +125,26 @@ describe("sandgate wait", { timeout: 60_000 }, () => {
   });
 });
 
+it("sandgate create makes a sandbox from a template, but for what it says itself", async () => {
+  const spec = ["-e", "WORD=one", "-e", "LANG=C", "-l", "team=web", "--max-processes", "64", "--allow", "a.example"];
+  await succeed("template", "create", "builder", ...spec, "--", "sh", "-c", "echo $WORD $LANG");
+  expect(await succeed("template", "ls")).toMatch(/builder +.* +sh -c echo/);
+  expect(await succeed("template", "get", "builder")).toMatch(/labels +team=web[\s\S]*a\.example/);
+  expect(await exitCodeOf("template", "create", "builder", ...spec)).toBe(1);
+  expect(await exitCodeOf("template", "create", "other", "-e", "API_TOKEN=x")).toBe(2);
+  await succeed("create", "built", "--template", "builder", "-e", "WORD=two", "-l", "tier=b", "--no-wait");
+  await succeed("wait", "built", "--for", "completed");
+  expect(await succeed("logs", "built")).toBe("two C\n");
+  expect(await get("built")).toMatchObject({
+    labels: { team: "web", tier: "b" },
+    spec: { limits: { processes: 64, openFiles: 4096 } },
+  });
+  expect(await succeed("policy", "get", "built")).toContain("a.example");
+  await succeed("template", "rm", "builder");
+  expect(await exitCodeOf("create", "none", "--template", "builder")).toBe(3);
+  await succeed("rm", "built");
+}, 60_000);
+
 it("sandgate quota get shows what there may be, and is", async () => {
   await succeed("create", "counted");
   const [quota] = await suite.json("quota", "get");

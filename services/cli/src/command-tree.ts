@@ -59,6 +59,7 @@ import { parseProviderEndpoint } from "./provider-endpoint.ts";
 import { providerKinds } from "./provider-kinds.ts";
 import { parseDuration } from "./quantities.ts";
 import { type RoleName, roleNames } from "./role-name.ts";
+import type { DescribedSandboxOptions } from "./session/described-sandbox.ts";
 import { parseWindow, type Window } from "./simulation-window.ts";
 import { type AwaitedPhase, awaitedPhases } from "./wait-verdict.ts";
 
@@ -137,22 +138,13 @@ export function createCommandTree(runner: Runner, version: string): Command {
     );
 
   program.commandsGroup("Sandboxes:");
-  command(program, "create")
-    .summary("create a sandbox")
-    .argument("[name]", "its name; default: the service makes one")
-    .argument("[command...]", "its main process, after --")
-    .option("-a, --allow <host[:port]>", "a host it may reach, or a @group; repeatable", collect, [])
-    .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
-    .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
-    .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
-    .option("-l, --label <key=value>", "mark it, not with secrets; repeatable", collect, [])
-    .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
-    .option("--idle-timeout <duration>", "stop it when nothing has happened in it for so long", duration)
-    .addOption(new Option("--idle-action <action>", "what to do then; default: stop").choices(idleActionNames))
-    .option("--max-processes <n>", "at most so many processes", count)
-    .option("--max-open-files <n>", "at most so many open files for each process", count)
-    .option("--max-memory <bytes>", "writable memory of one process", count)
-    .option("--max-file-size <bytes>", "size of one file", count)
+  describedSandbox(
+    command(program, "create")
+      .summary("create a sandbox")
+      .argument("[name]", "its name; default: the service makes one")
+      .argument("[command...]", "its main process, after --")
+      .option("--template <name>", "make it from this template; the other options take the place of what it says"),
+  )
     .option("--no-wait", "do not wait until it is READY")
     .option("--timeout <duration>", "give up waiting after this long", duration, 60_000)
     .action(
@@ -263,6 +255,42 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string[]], RemoveOptions>(runner, async (context, [sandboxes], options) =>
         (await import("./commands/rm.ts")).removeSandboxes(context, sandboxes, options),
+      ),
+    );
+  const template = program.command("template").description("What sandboxes are made from.").helpCommand(false);
+  describedSandbox(
+    command(template, "create")
+      .summary("keep a command, an environment, limits, labels and a policy under a name")
+      .argument("<name>", "its name")
+      .argument("[command...]", "the main process, after --"),
+  ).action(
+    action<[string, string[]], DescribedSandboxOptions>(runner, async (context, [name, words], options) =>
+      (await import("./commands/template-create.ts")).createTemplate(context, name, words, options),
+    ),
+  );
+  command(template, "ls")
+    .alias("list")
+    .summary("list the templates")
+    .action(
+      action<[], unknown>(runner, async (context) =>
+        (await import("./commands/template-ls.ts")).listTemplates(context),
+      ),
+    );
+  command(template, "get")
+    .summary("show a template")
+    .argument("<name>", "its name")
+    .action(
+      action<[string], unknown>(runner, async (context, [name]) =>
+        (await import("./commands/template-get.ts")).getTemplate(context, name),
+      ),
+    );
+  command(template, "rm")
+    .alias("delete")
+    .summary("delete a template; sandboxes that were made from it stay")
+    .argument("<name>", "its name")
+    .action(
+      action<[string], unknown>(runner, async (context, [name]) =>
+        (await import("./commands/template-rm.ts")).removeTemplate(context, name),
       ),
     );
   const quota = program.command("quota").description("How much an organization may have.").helpCommand(false);
@@ -1082,6 +1110,23 @@ function command(parent: Command, name: string): Command {
       new Option("--client-file <file>", "reach the suite that this file describes").helpGroup("Common options:"),
     )
     .addOption(new Option("--no-color", "print no colours").helpGroup("Common options:"));
+}
+
+/** Adds the options that say what a sandbox is to be. */
+function describedSandbox(parent: Command): Command {
+  return parent
+    .option("-a, --allow <host[:port]>", "a host it may reach, or a @group; repeatable", collect, [])
+    .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
+    .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
+    .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
+    .option("-l, --label <key=value>", "mark it, not with secrets; repeatable", collect, [])
+    .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
+    .option("--idle-timeout <duration>", "stop it when nothing has happened in it for so long", duration)
+    .addOption(new Option("--idle-action <action>", "what to do then; default: stop").choices(idleActionNames))
+    .option("--max-processes <n>", "at most so many processes", count)
+    .option("--max-open-files <n>", "at most so many open files for each process", count)
+    .option("--max-memory <bytes>", "writable memory of one process", count)
+    .option("--max-file-size <bytes>", "size of one file", count);
 }
 
 /** Joins a command of the tree to what it does. The types are those that the tree declares for its arguments and options. */

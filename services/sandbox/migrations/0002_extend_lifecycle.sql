@@ -71,3 +71,14 @@ insert into sandbox_history (sandbox_id, version, time, incarnation, desired_pha
                              waiting_for, failure, main_exit)
 select id, version, phase_time, incarnation, desired_phase, phase, phase_time, start_time, ready_time, expire_time, waiting_for, failure, main_exit
   from sandboxes;
+
+create table sandbox_templates (
+  organization_id uuid not null,
+  name text not null,
+  content bytea not null,
+  creator_user_id uuid not null,
+  create_time timestamptz not null,
+  primary key (organization_id, name)
+);
+
+comment on column sandbox_templates.content is 'a sandgate.sandbox.v1.SandboxTemplate with spec, policy and labels';

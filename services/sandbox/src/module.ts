@@ -14,13 +14,17 @@ import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { ExecBroker } from "./exec/exec-broker.ts";
 import { connectSupervisor } from "./handlers/connect-supervisor.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
+import { createSandboxTemplate } from "./handlers/create-sandbox-template.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
+import { deleteSandboxTemplate } from "./handlers/delete-sandbox-template.ts";
 import { execSandbox } from "./handlers/exec-sandbox.ts";
 import { getIsolation } from "./handlers/get-isolation.ts";
 import { getQuota } from "./handlers/get-quota.ts";
 import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxConfig } from "./handlers/get-sandbox-config.ts";
+import { getSandboxTemplate } from "./handlers/get-sandbox-template.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listSandboxTemplates } from "./handlers/list-sandbox-templates.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
 import { pushSandboxLogs } from "./handlers/push-sandbox-logs.ts";
 import { readSandboxLogs } from "./handlers/read-sandbox-logs.ts";
@@ -37,6 +41,7 @@ import { MachineView } from "./reconciler/machine-view.ts";
 import { Reconciler } from "./reconciler/reconciler.ts";
 import { SandboxChanges } from "./store/sandbox-changes.ts";
 import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
+import type { TemplateStore } from "./store/template-store.ts";
 import { SupervisorSessions } from "./supervisors/supervisor-sessions.ts";
 import { WorkloadGrantsFeed } from "./supervisors/workload-grants.ts";
 
@@ -44,6 +49,7 @@ import { WorkloadGrantsFeed } from "./supervisors/workload-grants.ts";
 export interface SandboxModuleDeps {
   /** A PostgresSandboxStore, or something around one. */
   readonly store: SandboxStore & SandboxLedger;
+  readonly templates: TemplateStore;
   /** Of the role and schema `sandbox`, whose migrations have run. */
   readonly pool: Pick<Pool, "check">;
   /** Where that database is, for the connection that notifications come on. */
@@ -113,7 +119,7 @@ export interface SandboxModule {
 
 /** Builds the Sandbox service. Nothing runs before `start`. */
 export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
-  const { store, driver, policy, audit, logger, clock, trustDomain, newId, random = randomBytes } = deps;
+  const { store, templates, driver, policy, audit, logger, clock, trustDomain, newId, random = randomBytes } = deps;
   const { quotaOf = () => ({}) } = deps;
   const timing = { ...usualTiming, ...deps.timing };
   const changes = new SandboxChanges({ connection: deps.connection, logger });
@@ -148,7 +154,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
     services: [
       implement(SandboxService, {
         createSandbox: createSandbox({
-          ...{ store, driver, reconciler, quotaOf, trustDomain, clock, newId },
+          ...{ store, templates, driver, reconciler, quotaOf, trustDomain, clock, newId },
           newSandboxId: () => driver.takeSpare?.() ?? newSandboxId(),
         }),
         getSandbox: getSandbox({ store, trustDomain }),
@@ -167,6 +173,10 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         reportProcessExit: reportProcessExit({ store, reconciler, clock }),
         listAuditEvents: listAuditEvents({ audit }),
         verifyAuditLog: verifyAuditLog({ audit }),
+        createSandboxTemplate: createSandboxTemplate({ templates, clock }),
+        getSandboxTemplate: getSandboxTemplate({ templates }),
+        listSandboxTemplates: listSandboxTemplates({ templates }),
+        deleteSandboxTemplate: deleteSandboxTemplate({ templates, clock }),
         getQuota: getQuota({ store, quotaOf }),
         getIsolation: getIsolation({ driver }),
       }),

@@ -14,6 +14,7 @@ import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { createSandboxModule, type SandboxModule, type SandboxTiming } from "./module.ts";
 import type { sandboxSettings } from "./sandbox-config.ts";
 import { PostgresSandboxStore } from "./store/postgres-sandbox-store.ts";
+import { PostgresTemplateStore } from "./store/postgres-template-store.ts";
 import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
 
 /** Sandbox with all that it stands on, not started yet. */
@@ -82,6 +83,7 @@ export async function openSandbox(options: {
   const store = new PostgresSandboxStore({ pool, audit });
   const driver = parts?.driver === undefined ? options.driver() : parts.driver(options.driver);
   const module = createSandboxModule({
+    templates: new PostgresTemplateStore({ pool, audit }),
     store: parts?.store === undefined ? store : parts.store(store),
     pool,
     connection,

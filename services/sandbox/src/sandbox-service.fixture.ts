@@ -23,6 +23,7 @@ import {
 import { createLogger } from "@sandgate/telemetry";
 import { createSandboxModule, type SandboxModule, type SandboxModuleDeps } from "./module.ts";
 import type { ScriptedWorld } from "./scripted-world.fixture.ts";
+import { PostgresTemplateStore } from "./store/postgres-template-store.ts";
 import type { SandboxDatabase } from "./store/sandbox-database.fixture.ts";
 
 /** The organization of every user in these tests, unless one says otherwise. */
@@ -50,6 +51,7 @@ export async function startSandboxService(
   const store = database.createStore();
   const module = createSandboxModule({
     store,
+    templates: new PostgresTemplateStore({ pool: database.pool, audit: database.audit }),
     pool: database.pool,
     connection: database.connection,
     audit: database.audit,

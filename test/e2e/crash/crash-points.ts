@@ -14,6 +14,7 @@ export const sandboxCrashPoints: CrashPointOptions = {
       "findLogEnd",
       "findOwnLogEnd",
       "measureUsage",
+      "recallAnswer",
       "readChanges",
     ],
     "close", // gives up locks, which end with the process anyway

@@ -53,6 +53,8 @@ const aboutOneOfTheOrganization: Readonly<Record<string, string>> = {
   EnableUser: "USER_NOT_FOUND",
   RevokeOperatorCertificates: "OPERATOR_CERTIFICATE_NOT_FOUND",
   ExplainDecision: "DECISION_NOT_FOUND",
+  GetSandboxTemplate: "TEMPLATE_NOT_FOUND",
+  DeleteSandboxTemplate: "TEMPLATE_NOT_FOUND",
   GetProvider: "PROVIDER_NOT_FOUND",
   UpdateProvider: "PROVIDER_NOT_FOUND",
   DeleteProvider: "PROVIDER_NOT_FOUND",

@@ -119,6 +119,10 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   WatchSandbox: aboutOwn,
   GetIsolation: nothing,
   GetQuota: nothing,
+  CreateSandboxTemplate: () => [newTemplate()],
+  GetSandboxTemplate: async ({ world }) => [{ name: await createTemplate(world) }],
+  ListSandboxTemplates: nothing,
+  DeleteSandboxTemplate: async ({ world }) => [{ name: await createTemplate(world), requestId: crypto.randomUUID() }],
   GetSandboxConfig: byOwn,
   ExecSandbox: ({ world }) => [{ sandbox: world.own.id, message: { case: "start", value: { command: ["true"] } } }],
   RelayExec: async ({ world, supervisor, signal }) => {
@@ -244,6 +248,15 @@ const newProvider = () => ({
   environment: "MATRIX_KEY",
 });
 
+const newTemplate = () => ({ requestId: crypto.randomUUID(), template: { name: `t-${crypto.randomUUID()}` } });
+
+/** The name of a template that an operator has made. */
+async function createTemplate(world: World): Promise<string> {
+  const request = newTemplate();
+  await createClient(SandboxService, world.operator).createSandboxTemplate(request);
+  return request.template.name;
+}
+
 /** The name of a provider that an administrator has made. */
 async function createProvider(world: World): Promise<string> {
   const provider = newProvider();
@@ -306,6 +319,8 @@ export const madeOnce: ReadonlySet<string> = new Set([
   "WithdrawInvitation",
   "RegisterOperatorCertificate",
   "CreateProvider",
+  "CreateSandboxTemplate",
+  "DeleteSandboxTemplate",
   "DeleteProvider",
   "UpdatePolicyProposal",
   "ApprovePolicyProposal",

@@ -1,15 +1,14 @@
 import { createHash } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { PolicySchema } from "@sandgate/api/policy";
 import type { CreateSandboxRequest } from "@sandgate/api/sandbox";
-import { lintPolicy, type PolicyFault } from "@sandgate/policy";
-import { ServiceError } from "@sandgate/rpc";
 import { findLabelFaults, type Labels, sortLabels } from "../domain/labels.ts";
 import { parseSpec } from "../domain/parse-spec.ts";
 import { findRequestIdFault } from "../domain/request-id.ts";
 import { requireNoFaults } from "../domain/require-no-faults.ts";
 import { findNameFault } from "../domain/sandbox-name.ts";
 import type { SandboxSpec } from "../domain/sandbox-record.ts";
+import { requireLintedPolicy } from "./require-linted-policy.ts";
 
 /** A CreateSandbox request that has been checked. */
 export interface CreateRequest {
@@ -35,9 +34,7 @@ export function readCreateRequest(request: CreateSandboxRequest): CreateRequest 
       ...findLabelFaults(request.labels),
     ].filter((fault) => fault !== undefined),
   );
-  const check = lintPolicy(request.policy ?? create(PolicySchema));
-  if (!check.ok) throw policyInvalid(check.faults);
-  const policy = toBinary(PolicySchema, create(PolicySchema, check.policy));
+  const policy = toBinary(PolicySchema, requireLintedPolicy(request.policy));
   return {
     requestId: request.requestId.toLowerCase(),
     name: request.name,
@@ -67,14 +64,4 @@ function hashContent(
     )
     .update(policy)
     .digest();
-}
-
-function policyInvalid(faults: readonly PolicyFault[]): ServiceError {
-  const [first] = faults;
-  return new ServiceError("POLICY_INVALID", "the policy is not valid", {
-    rule: first?.rule ?? "",
-    field: first?.field ?? "",
-    fault: first?.message ?? "",
-    faults: String(faults.length),
-  });
 }

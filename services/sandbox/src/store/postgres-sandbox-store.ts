@@ -8,6 +8,8 @@ import { addedUsage, findExceeded, isCountedAsRunning, type Quota, type Usage } 
 import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
 import { AdvisoryLocks } from "./advisory-locks.ts";
+import { claimRequest, recallAnswer, storeAnswer } from "./answered-requests.ts";
+import { lockOrganization } from "./lock-organization.ts";
 import { pastColumns, type SandboxRow, sandboxColumns, specJson, toRecord } from "./sandbox-row.ts";
 import type {
   HeardSupervisor,
@@ -48,6 +50,10 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
   /** Gives up every lock. The pool stays open. */
   async close(): Promise<void> {
     await this.#locks.close();
+  }
+
+  async recallAnswer(request: MutationRequest): Promise<Uint8Array | undefined> {
+    return recallAnswer(this.#pool, request);
   }
 
   async create({
@@ -562,38 +568,6 @@ async function findIncarnation(
   return record?.incarnation === incarnation && record.phase !== "DELETED" ? record : undefined;
 }
 
-/** Makes the request this transaction's to answer; answers what was answered the first time if it was. */
-async function claimRequest(tx: SqlClient, request: MutationRequest, nowMs: number): Promise<Uint8Array | undefined> {
-  const key = [request.organizationId, request.method, request.requestId];
-  const claimed = await tx.query(
-    `insert into requests (organization_id, method, request_id, content_hash, answer, create_time)
-     values ($1, $2, $3, $4, '', $5) on conflict do nothing returning request_id`,
-    [...key, request.contentHash, new Date(nowMs)],
-  );
-  if (claimed.rowCount === 1) return undefined;
-  const { rows } = await tx.query<{ content_hash: Buffer; answer: Buffer }>(
-    "select content_hash, answer from requests where organization_id = $1 and method = $2 and request_id = $3",
-    key,
-  );
-  const known = rows[0];
-  if (known === undefined) throw new ServiceError("UNAVAILABLE", "the request is too old to be repeated");
-  if (!known.content_hash.equals(request.contentHash))
-    throw new ServiceError("REQUEST_ID_REUSED", "the request id was used for a different request", {
-      field: "request_id",
-    });
-  return known.answer;
-}
-
-async function storeAnswer(tx: SqlClient, request: MutationRequest, answer: Uint8Array): Promise<Uint8Array> {
-  await tx.query("update requests set answer = $4 where organization_id = $1 and method = $2 and request_id = $3", [
-    request.organizationId,
-    request.method,
-    request.requestId,
-    answer,
-  ]);
-  return answer;
-}
-
 /**
  * Throws QUOTA_EXCEEDED unless the organization may have more. Nobody else can add to what it has until the transaction ends: the count is
  * made by a statement that begins after the lock is had.
@@ -605,11 +579,7 @@ async function requireWithin(
   added: Usage,
 ): Promise<void> {
   if (quota === undefined || Object.keys(quota).length === 0) return;
-  await tx.query(
-    `insert into quota_locks (organization_id) values ($1)
-     on conflict (organization_id) do update set organization_id = excluded.organization_id`,
-    [organizationId],
-  );
+  await lockOrganization(tx, organizationId);
   const used = await measureIn(tx, organizationId);
   const name = findExceeded(quota, used, added);
   if (name === undefined) return;

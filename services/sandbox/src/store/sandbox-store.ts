@@ -89,6 +89,8 @@ export interface LogPiece {
  * Every change is one transaction, with its audit event in it, and is told to those who listen for it.
  */
 export interface SandboxStore {
+  /** What was answered to a request the first time; undefined if it never was. Throws REQUEST_ID_REUSED. */
+  recallAnswer(request: MutationRequest): Promise<Uint8Array | undefined>;
   /**
    * Records a sandbox, PENDING, and the answer to the request. A repeated request changes nothing and answers as the first time.
    * Throws REQUEST_ID_REUSED when the id was used for another content, SANDBOX_NAME_TAKEN when a living sandbox has the name, and
