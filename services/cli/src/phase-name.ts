@@ -4,7 +4,7 @@ import type { Phase } from "@sandgate/api/sandbox";
 export type PhaseName = Exclude<keyof typeof Phase, "UNSPECIFIED">;
 
 /** Every phase, in the order of a life. */
-export const phaseNames = [
+const phaseNames = [
   ...["PENDING", "PROVISIONING", "STARTING", "READY", "COMPLETED", "FAILED"],
   ...["STOPPING", "STOPPED", "DELETING", "DELETED"],
 ] as const satisfies readonly PhaseName[];

@@ -10,12 +10,12 @@ import { findSecretFaults } from "../domain/find-secret-faults.ts";
 import { findLabelFaults } from "../domain/labels.ts";
 import { parseSpec } from "../domain/parse-spec.ts";
 import { findRequestIdFault } from "../domain/request-id.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import { findNameFault } from "../domain/sandbox-name.ts";
 import type { TemplateRecord, TemplateStore } from "../store/template-store.ts";
 import { callerOf } from "./caller-of.ts";
 import { hashMessage } from "./hash-message.ts";
 import { requireLintedPolicy } from "./require-linted-policy.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireUser } from "./require-user.ts";
 import { toTemplateMessage } from "./template-message.ts";
 

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import type { SandboxService } from "@sandgate/api/sandbox";
 import type { Handler } from "@sandgate/rpc";
 import { findRequestIdFault } from "../domain/request-id.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { TemplateStore } from "../store/template-store.ts";
 import { callerOf } from "./caller-of.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireUser } from "./require-user.ts";
 
 /** SandboxService.DeleteSandboxTemplate: forgets a template; what was made from it stays. */

@@ -11,12 +11,12 @@ import {
 import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
 import { findExecFaults } from "../domain/exec-faults.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Exec, ExecBroker } from "../exec/exec-broker.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
 import { isLast } from "./relay-exec.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireSandbox } from "./require-sandbox.ts";
 
 /** What the handler of ExecSandbox works with. */

@@ -2,7 +2,7 @@ import type { SandboxService } from "@sandgate/api/sandbox";
 import { type AuditLog, AuditPageTokenError } from "@sandgate/audit";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { readPageSize } from "../domain/page-size.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireUser } from "./require-user.ts";
 
 /** SandboxService.ListAuditEvents: this service's audit log for the caller's organization, newest first. */

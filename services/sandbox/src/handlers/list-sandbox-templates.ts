@@ -2,8 +2,8 @@ import type { SandboxService } from "@sandgate/api/sandbox";
 import { decodePageToken, encodePageToken, PageTokenError } from "@sandgate/postgres";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { readPageSize } from "../domain/page-size.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { TemplateStore } from "../store/template-store.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireUser } from "./require-user.ts";
 import { toTemplateMessage } from "./template-message.ts";
 

@@ -5,8 +5,8 @@ import { findLabelFaults, sortLabels } from "../domain/labels.ts";
 import { readPageSize } from "../domain/page-size.ts";
 import { type Phase, phases } from "../domain/phase.ts";
 import { isUuid } from "../domain/request-id.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { ListPosition, SandboxStore } from "../store/sandbox-store.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireUser } from "./require-user.ts";
 import { toSandboxMessage } from "./sandbox-message.ts";
 

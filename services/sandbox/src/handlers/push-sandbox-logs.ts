@@ -3,8 +3,8 @@ import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import type { Handler } from "@sandgate/rpc";
 import { maximumLogMessageBytes } from "../domain/plan-log-append.ts";
 import type { FieldFault } from "../domain/request-faults.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 
 /** SandboxService.PushSandboxLogs: stores output of the main process, message by message, and says up to where it is durable. */
 export function pushSandboxLogs(deps: {

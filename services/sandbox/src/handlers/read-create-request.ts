@@ -5,10 +5,10 @@ import type { CreateSandboxRequest } from "@sandgate/api/sandbox";
 import { findLabelFaults, type Labels, sortLabels } from "../domain/labels.ts";
 import { parseSpec } from "../domain/parse-spec.ts";
 import { findRequestIdFault } from "../domain/request-id.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import { findNameFault } from "../domain/sandbox-name.ts";
 import type { SandboxSpec } from "../domain/sandbox-record.ts";
 import { requireLintedPolicy } from "./require-linted-policy.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 
 /** A CreateSandbox request that has been checked. */
 export interface CreateRequest {

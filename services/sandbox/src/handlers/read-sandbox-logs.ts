@@ -2,10 +2,10 @@ import type { SandboxService } from "@sandgate/api/sandbox";
 import { sandboxScopeOf } from "@sandgate/identity";
 import type { Handler } from "@sandgate/rpc";
 import { isOver } from "../domain/phase.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { SandboxRecord } from "../domain/sandbox-record.ts";
 import type { SandboxChanges } from "../store/sandbox-changes.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { requireSandbox } from "./require-sandbox.ts";
 
 const pieceBytes = 256 * 1024;

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import type { SandboxScope } from "@sandgate/identity";
 import type { Call } from "@sandgate/rpc";
 import { findRequestIdFault } from "../domain/request-id.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { WishRequest } from "../store/sandbox-store.ts";
 import { callerOf } from "./caller-of.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 
 /** What the store needs to know of a request to stop, start, change or delete a sandbox. Throws REQUEST_INVALID. */
 export function readWish(

@@ -2,9 +2,9 @@ import type { SandboxService } from "@sandgate/api/sandbox";
 import { sandboxScopeOf } from "@sandgate/identity";
 import { type Handler, ServiceError } from "@sandgate/rpc";
 import { parseExit } from "../domain/parse-exit.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import { callerOf } from "./caller-of.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 
 /** SandboxService.ReportProcessExit: records how the main process ended. The first report counts; repeating it changes nothing. */
 export function reportProcessExit(deps: {

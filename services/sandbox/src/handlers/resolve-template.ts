@@ -1,10 +1,10 @@
 import { type CreateSandboxRequest, CreateSandboxRequestSchema, type SandboxTemplate } from "@sandgate/api/sandbox";
 import { ServiceError } from "@sandgate/rpc";
 import { findRequestIdFault } from "../domain/request-id.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { TemplateStore } from "../store/template-store.ts";
 import { hashMessage } from "./hash-message.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { toTemplateMessage } from "./template-message.ts";
 
 /**

@@ -2,13 +2,13 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type SandboxService, type UpdateSandboxRequest, UpdateSandboxResponseSchema } from "@sandgate/api/sandbox";
 import { sandboxScopeOf } from "@sandgate/identity";
 import type { Handler } from "@sandgate/rpc";
-import type { SandboxUpdate } from "../domain/apply-update.ts";
+import { applyUpdate, type SandboxUpdate } from "../domain/apply-update.ts";
 import { findLabelFaults, sortLabels } from "../domain/labels.ts";
 import { parseIdleAction, parseIdleTimeout, parseTtl } from "../domain/parse-spec.ts";
 import type { FieldFault } from "../domain/request-faults.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import { readWish } from "./read-wish.ts";
+import { requireNoFaults } from "./require-no-faults.ts";
 import { toSandboxMessage } from "./sandbox-message.ts";
 
 const maximumRemovedLabels = 32;
@@ -23,16 +23,21 @@ export function updateSandbox(deps: {
     const scope = sandboxScopeOf(call);
     const update = readUpdate(request);
     const { requestId } = request;
+    const nowMs = deps.clock();
     const content = JSON.stringify([{ ...update, setLabels: sortLabels(update.setLabels) }]);
     const answer = await deps.store.update(scope, {
       ...readWish(call, { scope, requestId, action: "sandbox.updated", content }),
-      update,
+      apply: (record) => {
+        const { after, faults } = applyUpdate(record, update, nowMs);
+        requireNoFaults(faults);
+        return after;
+      },
       answerOf: (record) =>
         toBinary(
           UpdateSandboxResponseSchema,
           create(UpdateSandboxResponseSchema, { sandbox: toSandboxMessage(record, deps.trustDomain) }),
         ),
-      nowMs: deps.clock(),
+      nowMs,
     });
     return fromBinary(UpdateSandboxResponseSchema, answer);
   };

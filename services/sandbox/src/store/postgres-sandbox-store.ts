@@ -1,11 +1,9 @@
 import type { SandboxScope } from "@sandgate/identity";
 import { isUniqueViolation, type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
-import { applyUpdate } from "../domain/apply-update.ts";
 import { decideDeletion, decideStart, decideStop, type WishDecision } from "../domain/change-wish.ts";
 import { maximumLogBytes, planLogAppend } from "../domain/plan-log-append.ts";
 import { addedUsage, findExceeded, isCountedAsRunning, type Quota, type Usage } from "../domain/quota.ts";
-import { requireNoFaults } from "../domain/require-no-faults.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
 import { AdvisoryLocks } from "./advisory-locks.ts";
 import { claimRequest, recallAnswer, storeAnswer } from "./answered-requests.ts";
@@ -95,7 +93,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
 
   async update(
     scope: SandboxScope,
-    { request, answerOf, event, nowMs, update }: Parameters<SandboxStore["update"]>[1],
+    { request, answerOf, event, nowMs, apply }: Parameters<SandboxStore["update"]>[1],
   ): Promise<Uint8Array> {
     return withTransaction(this.#pool, async (tx) => {
       const known = await claimRequest(tx, request, nowMs);
@@ -104,8 +102,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       if (found === undefined) throw new ServiceError("SANDBOX_NOT_FOUND", "no such sandbox");
       if (found.desiredPhase === "DELETED")
         throw new ServiceError("SANDBOX_DELETING", "the sandbox is being removed", { sandbox_id: found.id });
-      const { after, faults } = applyUpdate(found, update, nowMs);
-      requireNoFaults(faults);
+      const after = apply(found);
       const { rows } = await tx.query<SandboxRow>(
         `update sandboxes
             set labels = $2, spec = $3, expire_time = $4, idle_timeout_ms = $5, idle_action = $6, version = version + 1

@@ -1,5 +1,5 @@
 import type { SandboxScope } from "@sandgate/identity";
-import type { SandboxUpdate } from "../domain/apply-update.ts";
+import type { Updatable } from "../domain/apply-update.ts";
 import type { Labels } from "../domain/labels.ts";
 import type { Phase } from "../domain/phase.ts";
 import type { Quota, Usage } from "../domain/quota.ts";
@@ -122,10 +122,13 @@ export interface SandboxStore {
   /** What the sandboxes of an organization have together. */
   measureUsage(organizationId: string): Promise<Usage>;
   /**
-   * Changes a sandbox, and records the answer to the request.
-   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING, and REQUEST_INVALID where the sandbox would have too many labels.
+   * Changes a sandbox to what `apply` makes of it, and records the answer to the request. What `apply` throws is thrown, and changes nothing.
+   * Throws REQUEST_ID_REUSED, SANDBOX_NOT_FOUND, SANDBOX_DELETING.
    */
-  update(scope: SandboxScope, input: WishRequest & { readonly update: SandboxUpdate }): Promise<Uint8Array>;
+  update(
+    scope: SandboxScope,
+    input: WishRequest & { readonly apply: (record: SandboxRecord) => Updatable },
+  ): Promise<Uint8Array>;
   /** The sandbox, also a DELETED one; undefined if there is none. */
   find(scope: SandboxScope): Promise<SandboxRecord | undefined>;
   /** The changes of a sandbox after a version, of those that are kept, oldest first. None where there is no such sandbox. */

@@ -1,5 +1,5 @@
 import { ServiceError } from "@sandgate/rpc";
-import type { FieldFault } from "./request-faults.ts";
+import type { FieldFault } from "../domain/request-faults.ts";
 
 /** Throws REQUEST_INVALID with every fault unless there is none: `field` lists the fields, `faults` says what is wrong with each. */
 export function requireNoFaults(faults: readonly FieldFault[]): void {
