@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Phase, type SandboxSchema, WatchSandboxResponseSchema } from "@sandgate/api/sandbox";
+import { EndCause, Phase, type SandboxSchema, WatchSandboxResponseSchema } from "@sandgate/api/sandbox";
 import { describe, expect, it } from "vitest";
 import { explain } from "./explanation.ts";
 
@@ -57,6 +57,16 @@ describe("an explanation", () => {
 
   it.each([
     [{ phase: Phase.STOPPED, desiredPhase: Phase.STOPPED }, "it is stopped", "sandgate start web"],
+    [
+      { phase: Phase.STOPPED, desiredPhase: Phase.STOPPED, endCause: EndCause.IDLE },
+      "it is stopped, because nothing had happened in it for its idle timeout",
+      "sandgate start web",
+    ],
+    [
+      { phase: Phase.DELETING, desiredPhase: Phase.DELETED, endCause: EndCause.EXPIRED },
+      "it is being removed, because its time to live was over",
+      "sandgate status",
+    ],
     [{ phase: Phase.STOPPED, desiredPhase: Phase.READY }, "it is on its way to READY", "sandgate status"],
     [{ phase: Phase.STOPPING, desiredPhase: Phase.STOPPED }, "it is being stopped", "sandgate status"],
     [{ phase: Phase.DELETING, desiredPhase: Phase.DELETED }, "it is being removed", "sandgate status"],

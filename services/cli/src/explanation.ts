@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { Phase, type Sandbox, type WatchSandboxResponse } from "@sandgate/api/sandbox";
+import { EndCause, Phase, type Sandbox, type WatchSandboxResponse } from "@sandgate/api/sandbox";
 
 /** What is known of why a sandbox is as it is. */
 export interface Explanation {
@@ -79,10 +79,11 @@ function summarize(sandbox: Sandbox): Pick<Explanation, "summary" | "nextCommand
         nextCommand: failure?.nextCommand === "" ? undefined : failure?.nextCommand,
       };
     case Phase.STOPPED:
-      if (desiredPhase === Phase.STOPPED) return { summary: "it is stopped", nextCommand: `sandgate start ${name}` };
+      if (desiredPhase === Phase.STOPPED)
+        return { summary: `it is stopped${causeOf(sandbox)}`, nextCommand: `sandgate start ${name}` };
       break;
     case Phase.DELETED:
-      return { summary: "it is removed", nextCommand: undefined };
+      return { summary: `it is removed${causeOf(sandbox)}`, nextCommand: undefined };
     case Phase.STARTING:
       if (first !== undefined)
         return {
@@ -97,5 +98,18 @@ function summarize(sandbox: Sandbox): Pick<Explanation, "summary" | "nextCommand
     [Phase.STOPPED]: "is being stopped",
     [Phase.DELETED]: "is being removed",
   };
-  return { summary: `it ${goals[desiredPhase] ?? "is changing"}`, nextCommand: `sandgate status` };
+  return { summary: `it ${goals[desiredPhase] ?? "is changing"}${causeOf(sandbox)}`, nextCommand: "sandgate status" };
+}
+
+function causeOf({ endCause }: Sandbox): string {
+  switch (endCause) {
+    case EndCause.REQUESTED:
+      return ", because somebody asked for it";
+    case EndCause.IDLE:
+      return ", because nothing had happened in it for its idle timeout";
+    case EndCause.EXPIRED:
+      return ", because its time to live was over";
+    default:
+      return "";
+  }
 }

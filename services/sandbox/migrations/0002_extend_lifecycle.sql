@@ -24,6 +24,10 @@ alter table sandboxes add column active_time timestamptz;
 
 comment on column sandboxes.active_time is 'when the present incarnation was last known to be active, by its supervisor or by a call for it';
 
+alter table sandboxes add column end_cause text check (end_cause in ('REQUESTED', 'IDLE', 'EXPIRED'));
+
+comment on column sandboxes.end_cause is 'why the desired phase is not READY; null while it is';
+
 create index sandboxes_idling on sandboxes (id) where phase = 'READY' and idle_timeout_ms is not null;
 
 create table quota_locks (
@@ -44,6 +48,7 @@ create table sandbox_history (
   ready_time timestamptz,
   expire_time timestamptz,
   waiting_for text[] not null,
+  end_cause text,
   failure jsonb,
   main_exit jsonb,
   primary key (sandbox_id, version)
@@ -54,9 +59,9 @@ comment on table sandbox_history is 'the last 256 versions of each sandbox, for 
 create function keep_sandbox_history() returns trigger language plpgsql as $$
 begin
   insert into sandbox_history (sandbox_id, version, time, incarnation, desired_phase, phase, phase_time, start_time, ready_time, expire_time,
-                               waiting_for, failure, main_exit)
+                               waiting_for, end_cause, failure, main_exit)
   values (new.id, new.version, clock_timestamp(), new.incarnation, new.desired_phase, new.phase, new.phase_time, new.start_time, new.ready_time,
-          new.expire_time, new.waiting_for, new.failure, new.main_exit);
+          new.expire_time, new.waiting_for, new.end_cause, new.failure, new.main_exit);
   delete from sandbox_history where sandbox_id = new.id and version <= new.version - 256;
   return null;
 end

@@ -1,7 +1,8 @@
-import { IdleAction, Phase, type Sandbox } from "@sandgate/api/sandbox";
+import { EndCause, IdleAction, Phase, type Sandbox } from "@sandgate/api/sandbox";
 import { ServiceError } from "@sandgate/rpc";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DriverRefusal } from "./drivers/sandbox-driver.ts";
+import { usualTiming } from "./module.ts";
 import {
   connectSupervisor,
   type PlayedSupervisor,
@@ -515,6 +516,7 @@ describe("a sandbox with an idle timeout", () => {
       })
       .toBe(phase);
     expect(endedMs - begunMs).toBeGreaterThanOrEqual(20_000);
+    expect((await get(service, id))?.endCause).toBe(EndCause.IDLE);
     const { events } = await service.asUser().listAuditEvents({ sandboxId: id, action: "sandbox.idled" });
     expect(events).toMatchObject([{ details: { action: action === IdleAction.DELETE ? "DELETE" : "STOP" } }]);
   });
@@ -645,6 +647,20 @@ describe("an update", () => {
 });
 
 describe("deletion", () => {
+  it("S0-31 gives processes 5 seconds to end, and is the same for a sandbox that is gone already", async () => {
+    const service = await start({ deps: { timing: usualTiming } });
+    const id = await createReady(service);
+    const removal = { sandbox: id, requestId: crypto.randomUUID() };
+    const first = await service.asUser().deleteSandbox(removal);
+    await service.reach(id, Phase.DELETED);
+    expect(world.gracesMs).toEqual([5_000]);
+    world.calls.splice(0);
+    expect(await service.asUser().deleteSandbox(removal)).toEqual(first);
+    const { sandbox } = await service.asUser().deleteSandbox({ ...removal, requestId: crypto.randomUUID() });
+    expect(sandbox?.phase).toBe(Phase.DELETED);
+    expect(world.calls).toEqual([]);
+  });
+
   it("revokes the identity first, then ends and removes everything (G-15)", async () => {
     const service = await start();
     const id = await createReady(service);

@@ -97,13 +97,14 @@ export interface SandboxTiming extends Patience {
   readonly retentionMs: number;
 }
 
-const usualTiming: SandboxTiming = {
+/** How long they take unless a test says otherwise. */
+export const usualTiming: SandboxTiming = {
   provisioningMs: 60_000,
   startingMs: 60_000,
   pingIntervalMs: 10_000,
   silenceMs: 30_000,
   supervisorTimeoutMs: 10_000,
-  graceMs: 2_000,
+  graceMs: 5_000,
   retentionMs: 7 * 24 * 3_600_000,
 };
 

@@ -30,6 +30,8 @@ export class ScriptedWorld {
   readonly register = new Map<string, SandboxSubject>();
   readonly policies = new Map<string, { readonly requestId: string; readonly caller: string | undefined }>();
   readonly calls: string[] = [];
+  /** How long processes were given to end, at each stop. */
+  readonly gracesMs: number[] = [];
   /** What the proxy enforces without being told by a test. */
   enforcesAtOnce = true;
   /** Called before each call; what it throws is thrown to the caller. */
@@ -89,8 +91,9 @@ export class ScriptedWorld {
       entry.starts += 1;
       this.onStart(start);
     },
-    stop: async ({ sandboxId }) => {
+    stop: async ({ sandboxId, graceMs }) => {
       this.#enter("stop", sandboxId);
+      this.gracesMs.push(graceMs);
       const entry = this.machine.get(sandboxId);
       if (entry !== undefined) entry.running = false;
     },

@@ -23,6 +23,7 @@ function row(part: Partial<SandboxRecord>): SandboxRecord {
     },
     policyRequestId: "r",
     desiredPhase: "READY",
+    endCause: undefined,
     phase: "PENDING",
     incarnation: 1n,
     version: 1n,

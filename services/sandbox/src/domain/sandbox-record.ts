@@ -48,6 +48,9 @@ export type Confinement = "unproved" | "proved" | "broken";
 /** What READY waits for. */
 export type Prerequisite = "driver" | "supervisor" | "policy" | "confinement";
 
+/** Why a sandbox is to be stopped or deleted. */
+export type EndCause = "REQUESTED" | "IDLE" | "EXPIRED";
+
 /** One sandbox, as the store keeps it. Times are milliseconds since the epoch. */
 export interface SandboxRecord {
   readonly id: string;
@@ -60,6 +63,8 @@ export interface SandboxRecord {
   /** The request_id under which the first policy is set, so that setting it twice changes nothing. */
   readonly policyRequestId: string;
   readonly desiredPhase: DesiredPhase;
+  /** Undefined while it is to be READY, and where it was not known yet. */
+  readonly endCause: EndCause | undefined;
   readonly phase: Phase;
   /** Rises with every new backing container; from 1. */
   readonly incarnation: bigint;

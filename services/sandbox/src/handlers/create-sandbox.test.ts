@@ -1,3 +1,5 @@
+import { toJson } from "@bufbuild/protobuf";
+import { CreateSandboxResponseSchema, Phase } from "@sandgate/api/sandbox";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningService, startSandboxService } from "../sandbox-service.fixture.ts";
 import { ScriptedWorld } from "../scripted-world.fixture.ts";
@@ -103,6 +105,12 @@ describe("CreateSandbox", () => {
     const start = { sandbox: sandbox?.id ?? "", requestId: crypto.randomUUID() };
     await expect(user.startSandbox(start)).rejects.toMatchObject({ reason: "QUOTA_EXCEEDED" });
     await tight.stop();
+  });
+
+  it("S0-30 answers with an id and where the sandbox stands, and with no credential (D-22, D-28)", async () => {
+    const response = await service.asUser().createSandbox({ requestId: crypto.randomUUID() });
+    expect(response.sandbox).toMatchObject({ id: expect.stringMatching(/^sbx-/), phase: Phase.PENDING });
+    expect(JSON.stringify(toJson(CreateSandboxResponseSchema, response))).not.toMatch(/token|bootstrap/);
   });
 
   it("gives a sandbox without a name one", async () => {

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
+  EndCause,
   ExitReason,
   IdleAction,
   Phase,
@@ -65,6 +66,7 @@ export function toSandboxMessage(record: SandboxRecord, trustDomain: string): Sa
     ...(record.expireTimeMs !== undefined && { expireTime: timestampFromMs(record.expireTimeMs) }),
     waitingFor: [...record.waitingFor],
     labels: { ...record.labels },
+    ...(record.endCause !== undefined && { endCause: EndCause[record.endCause] }),
     ...(activeTimeMs !== undefined && { activeTime: timestampFromMs(activeTimeMs) }),
     ...(activeTimeMs !== undefined &&
       idleTimeoutMs !== undefined &&

@@ -417,7 +417,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       const { rows } = await tx.query<SandboxRow>(
         // as decideDeletion does it
         `update sandboxes
-            set desired_phase = 'DELETED', phase = case when phase = 'STOPPED' then 'STOPPING' else phase end,
+            set desired_phase = 'DELETED', end_cause = 'EXPIRED', phase = case when phase = 'STOPPED' then 'STOPPING' else phase end,
                 phase_time = case when phase = 'STOPPED' then $1 else phase_time end, version = version + 1
           where id in (select id from sandboxes where desired_phase <> 'DELETED' and expire_time <= $1
                         order by expire_time limit $2 for update skip locked)
@@ -442,7 +442,7 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       const { rows } = await tx.query<SandboxRow>(
         // as decideStop and decideDeletion do it for a READY sandbox
         `update sandboxes
-            set desired_phase = case idle_action when 'STOP' then 'STOPPED' else 'DELETED' end,
+            set desired_phase = case idle_action when 'STOP' then 'STOPPED' else 'DELETED' end, end_cause = 'IDLE',
                 phase = case idle_action when 'STOP' then 'STOPPING' else phase end,
                 phase_time = case idle_action when 'STOP' then $1 else phase_time end, version = version + 1
           where id in (select id from sandboxes
@@ -544,7 +544,7 @@ async function grantWish(
     case "change": {
       const { rows } = await tx.query<SandboxRow>(
         `update sandboxes
-            set desired_phase = $2, phase = $3, phase_time = case when phase = $3 then phase_time else $4 end,
+            set desired_phase = $2, end_cause = case when $2 = 'READY' then null else 'REQUESTED' end, phase = $3, phase_time = case when phase = $3 then phase_time else $4 end,
                 waiting_for = case when phase = $3 then waiting_for else '{}' end, version = version + 1
           where id = $1
           returning ${sandboxColumns}`,

@@ -2,6 +2,7 @@ import type { Labels } from "../domain/labels.ts";
 import type { DesiredPhase, Phase } from "../domain/phase.ts";
 import type {
   Confinement,
+  EndCause,
   Failure,
   IdleAction,
   MainExit,
@@ -22,6 +23,7 @@ export interface SandboxRow {
   readonly idle_action: IdleAction;
   readonly policy_request_id: string;
   readonly desired_phase: DesiredPhase;
+  readonly end_cause: EndCause | null;
   readonly phase: Phase;
   readonly incarnation: bigint;
   readonly version: bigint;
@@ -43,7 +45,7 @@ export interface SandboxRow {
 
 const columns = [
   ...["id", "organization_id", "name", "owner_user_id", "labels", "spec", "policy_request_id"],
-  ...["desired_phase", "phase", "incarnation", "version", "registered", "policy_revision", "confinement"],
+  ...["desired_phase", "end_cause", "phase", "incarnation", "version", "registered", "policy_revision", "confinement"],
   ...["supervisor_seen_time", "failure", "main_exit", "isolation_gaps", "waiting_for", "create_time", "start_time"],
   ...["phase_time", "ready_time", "expire_time", "idle_timeout_ms", "idle_action", "active_time"],
 ] as const satisfies readonly (keyof SandboxRow)[];
@@ -53,7 +55,17 @@ export const sandboxColumns = columns.join(", ");
 
 /** What the table sandbox_history keeps of every version. */
 const keptColumns: ReadonlySet<string> = new Set([
-  ...["version", "incarnation", "desired_phase", "phase", "phase_time", "start_time", "ready_time", "expire_time"],
+  ...[
+    "version",
+    "incarnation",
+    "desired_phase",
+    "end_cause",
+    "phase",
+    "phase_time",
+    "start_time",
+    "ready_time",
+    "expire_time",
+  ],
   ...["waiting_for", "failure", "main_exit"],
 ]);
 
@@ -76,6 +88,7 @@ export function toRecord(row: SandboxRow): SandboxRecord {
     },
     policyRequestId: row.policy_request_id,
     desiredPhase: row.desired_phase,
+    endCause: row.end_cause ?? undefined,
     phase: row.phase,
     incarnation: row.incarnation,
     version: row.version,

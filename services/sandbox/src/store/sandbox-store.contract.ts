@@ -132,6 +132,7 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
         spec: sandbox.spec,
         policyRequestId: sandbox.policyRequestId,
         desiredPhase: "READY",
+        endCause: undefined,
         phase: "PENDING",
         incarnation: 1n,
         version: 1n,
@@ -221,11 +222,16 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       await advance(sandbox.id, { phase: "READY" });
       await wish("requestStop", sandbox.id);
       const stopping = { phase: "STOPPING", phaseTimeMs: nowMs + 1, waitingFor: [], version: 3n };
-      expect(await store.get(sandbox.id)).toMatchObject({ ...stopping, desiredPhase: "STOPPED" });
+      expect(await store.get(sandbox.id)).toMatchObject({
+        ...stopping,
+        ...{ desiredPhase: "STOPPED", endCause: "REQUESTED" },
+      });
       await wish("requestStop", sandbox.id);
       expect(await store.get(sandbox.id)).toMatchObject({ version: 3n });
       await wish("requestStart", sandbox.id);
-      expect(await store.get(sandbox.id)).toMatchObject({ phase: "STOPPING", desiredPhase: "READY", version: 4n });
+      expect(await store.get(sandbox.id)).toMatchObject({
+        ...{ phase: "STOPPING", desiredPhase: "READY", endCause: undefined, version: 4n },
+      });
       expect(await auditedActions(sandbox.id)).toEqual(["sandbox.created", "requestStop", "requestStart"]);
     });
 
@@ -256,8 +262,8 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
       for (const { id } of [sandbox, other]) await advance(id, { phase: "STOPPED" });
       await remove(other.id);
       await store.expire({ event: event("sandbox.expired"), nowMs: nowMs + 2, limit: 100 });
-      for (const { id } of [sandbox, other])
-        expect(await store.get(id)).toMatchObject({ phase: "STOPPING", desiredPhase: "DELETED" });
+      for (const [{ id }, endCause] of [[sandbox, "EXPIRED"] as const, [other, "REQUESTED"] as const])
+        expect(await store.get(id)).toMatchObject({ phase: "STOPPING", desiredPhase: "DELETED", endCause });
     });
   });
 
