@@ -387,6 +387,29 @@ describe("stop and start", () => {
     }
   });
 
+  it("the late news that the supervisor before has ended ends nothing", async () => {
+    const service = await start();
+    const id = await createReady(service);
+    await ask(service, "stopSandbox", id);
+    world.onStart = ({ sandboxId, incarnation }) => play(service, sandboxId, { incarnation });
+    await ask(service, "startSandbox", id);
+    await service.reach(id, Phase.READY);
+    world.tellEnd(id, 1n);
+    // its supervisor's next report has the sandbox looked at again
+    await service.asSandbox(id, 2n).reportProcessExit({ sandboxId: id, incarnation: 2n, exit: { reason: 1, code: 0 } });
+    world.tellEnd(id, 1n);
+    await service.asUser().updateSandbox({ sandbox: id, requestId: crypto.randomUUID(), setLabels: { a: "b" } });
+    const update = ({ sandbox }: { sandbox?: Sandbox | undefined }) => sandbox?.labels["a"] === "b";
+    for await (const response of service.asUser().watchSandbox({ sandbox: id, history: true })) {
+      expect(response.sandbox?.phase).not.toBe(Phase.FAILED);
+      if (!response.past && update(response)) break;
+    }
+    await service.module.stop(); // nothing is under way any more
+    running.splice(0);
+    const { rows } = await database.pool.query<{ phase: string }>("select phase from sandboxes where id = $1", [id]);
+    expect(rows[0]?.phase).toBe("READY");
+  });
+
   it("a main process runs again, and its output goes on behind the first", async () => {
     const service = await start();
     connectAtStart(service);

@@ -51,6 +51,11 @@ export class ScriptedWorld {
     for (const listener of this.#exits) listener({ sandboxId, incarnation: entry.incarnation, lastWords: "" });
   }
 
+  /** The news comes late that the supervisor of an incarnation has ended. */
+  tellEnd(sandboxId: string, incarnation: bigint): void {
+    for (const listener of this.#exits) listener({ sandboxId, incarnation, lastWords: "" });
+  }
+
   /** An operator revokes the sandbox at Auth. */
   revoke(sandboxId: string): void {
     const subject = this.register.get(sandboxId);
