@@ -95,6 +95,7 @@ export async function startAllInOne(
       }),
     sockets,
     parts,
+    registry,
     logger,
     clock,
   });

@@ -7,12 +7,14 @@ import type { SandboxSockets, SubjectRegister, TrustState } from "@sandgate/iden
 import { type ConnectionSettings, openDatabase } from "@sandgate/postgres";
 import type { Client } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
+import type { Registry } from "prom-client";
 import type * as z from "zod";
 import { LocalDriver } from "./drivers/local/local-driver.ts";
 import type { SupervisorSettings } from "./drivers/local/supervisor-config.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { createSandboxModule, type SandboxModule, type SandboxTiming } from "./module.ts";
 import type { sandboxSettings } from "./sandbox-config.ts";
+import { registerSandboxMetrics } from "./sandbox-metrics.ts";
 import { PostgresSandboxStore } from "./store/postgres-sandbox-store.ts";
 import { PostgresTemplateStore } from "./store/postgres-template-store.ts";
 import type { SandboxLedger, SandboxStore } from "./store/sandbox-store.ts";
@@ -73,6 +75,7 @@ export async function openSandbox(options: {
   readonly driver: () => SandboxDriver;
   readonly sockets: SandboxSockets;
   readonly parts?: SandboxParts | undefined;
+  readonly registry: Registry;
   readonly logger: Logger;
   readonly clock: () => number;
 }): Promise<OpenSandbox> {
@@ -81,6 +84,7 @@ export async function openSandbox(options: {
   const pool = await openDatabase({ connection, service: "sandbox", migrations, logger });
   const audit = new AuditLog({ database: pool, clock });
   const store = new PostgresSandboxStore({ pool, audit });
+  registerSandboxMetrics(options.registry, store);
   const driver = parts?.driver === undefined ? options.driver() : parts.driver(options.driver);
   const module = createSandboxModule({
     templates: new PostgresTemplateStore({ pool, audit }),

@@ -79,6 +79,7 @@ export async function startSandbox(
       close: async (sandboxId) => (await listening.promise).sockets.close(sandboxId),
     },
     parts: deps.parts,
+    registry,
     logger,
     clock,
   });

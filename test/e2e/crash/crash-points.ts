@@ -8,6 +8,7 @@ export const sandboxCrashPoints: CrashPointOptions = {
       "get",
       "list",
       "listLiving",
+      "countByPhase",
       "selectLiving",
       "getFirstPolicy",
       "readLog",

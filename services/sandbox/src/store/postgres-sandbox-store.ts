@@ -2,6 +2,7 @@ import type { SandboxScope } from "@sandgate/identity";
 import { isUniqueViolation, type Pool, type SqlClient, withTransaction } from "@sandgate/postgres";
 import { ServiceError } from "@sandgate/rpc";
 import { decideDeletion, decideStart, decideStop, type WishDecision } from "../domain/change-wish.ts";
+import type { Phase } from "../domain/phase.ts";
 import { maximumLogBytes, planLogAppend } from "../domain/plan-log-append.ts";
 import { addedUsage, findExceeded, isCountedAsRunning, type Quota, type Usage } from "../domain/quota.ts";
 import type { Confinement, MainExit, SandboxRecord } from "../domain/sandbox-record.ts";
@@ -333,6 +334,13 @@ export class PostgresSandboxStore implements SandboxStore, SandboxLedger {
       `select ${sandboxColumns} from sandboxes where phase <> 'DELETED' order by id`,
     );
     return rows.map(toRecord);
+  }
+
+  async countByPhase(): Promise<ReadonlyMap<Phase, number>> {
+    const { rows } = await this.#pool.query<{ phase: Phase; count: string }>(
+      "select phase, count(*)::text as count from sandboxes where phase <> 'DELETED' group by phase",
+    );
+    return new Map(rows.map(({ phase, count }) => [phase, Number(count)]));
   }
 
   async selectLiving(sandboxIds: readonly string[]): Promise<ReadonlySet<string>> {

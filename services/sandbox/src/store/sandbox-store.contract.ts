@@ -191,6 +191,18 @@ export function describeSandboxStore(create: () => Promise<StoreUnderTest>): voi
     });
   });
 
+  it("counts what is not DELETED by phase", async () => {
+    const before = await store.countByPhase();
+    const { sandbox } = await insert();
+    const { sandbox: gone } = await insert();
+    await advance(sandbox.id, { phase: "READY" });
+    await advance(gone.id, { phase: "DELETED" });
+    const after = await store.countByPhase();
+    expect(after.get("READY")).toBe((before.get("READY") ?? 0) + 1);
+    expect(after.get("PENDING")).toBe(before.get("PENDING"));
+    expect(after.has("DELETED")).toBe(false);
+  });
+
   describe("requestDeletion", () => {
     it("records the wish, once", async () => {
       const { sandbox } = await insert();

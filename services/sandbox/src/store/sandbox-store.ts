@@ -205,6 +205,8 @@ export interface SandboxLedger {
   get(sandboxId: string): Promise<SandboxRecord | undefined>;
   /** Every sandbox that is not DELETED. */
   listLiving(): Promise<readonly SandboxRecord[]>;
+  /** How many sandboxes are in each phase, of those that are not DELETED; a phase without any is absent. */
+  countByPhase(): Promise<ReadonlyMap<Phase, number>>;
   /** Of these ids, those of sandboxes that are not DELETED. */
   selectLiving(sandboxIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** A sandbox's first policy: a sandgate.policy.v1.Policy, encoded. */
