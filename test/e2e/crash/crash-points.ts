@@ -70,7 +70,7 @@ export const sessionCrashPoints: CrashPointOptions = {
 export const policyCrashPoints: CrashPointOptions = {
   harmless: [
     ...["findPolicy", "isRetired", "listRevisions", "listLiving", "findPolicyVersion", "readPolicyChanges"],
-    ...["readEnforcementChanges", "listDecisions", "findDecisionPosition", "readDecisionChanges"],
+    ...["readEnforcementChanges", "listDecisions", "findDecision", "findDecisionPosition", "readDecisionChanges"],
   ],
 };
 
