@@ -44,7 +44,7 @@ export async function waitForPhase(context: CommandContext, name: string, option
   } catch (error) {
     const isGone = error instanceof ServiceError && error.reason === "SANDBOX_NOT_FOUND" && last !== undefined;
     if (isGone && options.for === "DELETED") return report(context, last);
-    if (context.interruptions.signal.aborted || !overdue.aborted) throw error;
+    if (error instanceof CommandFailure || context.interruptions.signal.aborted || !overdue.aborted) throw error;
     throw new CommandFailure({
       message: `the sandbox was not ${options.for} within ${options.timeout} ms`,
       mend: `\`sandgate explain ${escapeLine(name)}\` says why; --timeout allows more time`,

@@ -47,8 +47,12 @@ it("throws what the service refuses", async () => {
   });
 });
 
+it("does not wait for a service that never answered", async () => {
+  await expect(tokens(service([lost], [1]))).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+});
+
 it("ends when it is told to", async () => {
   const ending = new AbortController();
   ending.abort(new Error("interrupted"));
-  await expect(tokens(service([lost]), ending.signal)).rejects.toThrow("interrupted");
+  await expect(tokens(service([1, lost]), ending.signal)).rejects.toThrow("interrupted");
 });

@@ -6,7 +6,8 @@ const retryMs = 500;
 
 /**
  * A sandbox's changes, through losses of contact: whenever the stream breaks off, another one goes on behind what was seen. Where that is not
- * possible any more it goes on with the sandbox as it is. Throws what the service refuses, and the signal's reason when that aborts.
+ * possible any more it goes on with the sandbox as it is. Throws what the service refuses, the signal's reason when that aborts, and
+ * UNAVAILABLE where there never was any contact.
  */
 export async function* watchThroughLosses(
   client: Pick<Client<typeof SandboxService>, "watchSandbox">,
@@ -19,10 +20,11 @@ export async function* watchThroughLosses(
   },
 ): AsyncGenerator<WatchSandboxResponse> {
   const { signal, onLoss, pause = waitFor } = options;
-  for (let resumeToken = ""; ; ) {
+  for (let resumeToken = "", hadContact = false; ; ) {
     try {
       for await (const response of client.watchSandbox({ sandbox, resumeToken }, { signal })) {
         resumeToken = response.resumeToken;
+        hadContact = true;
         yield response;
       }
       return;
@@ -30,7 +32,7 @@ export async function* watchThroughLosses(
       signal.throwIfAborted();
       if (!(error instanceof ServiceError)) throw error;
       if (error.reason === "RESUME_TOKEN_EXPIRED") resumeToken = "";
-      else if (!losses.has(error.reason)) throw error;
+      else if (!hadContact || !losses.has(error.reason)) throw error;
       else {
         onLoss?.();
         await pause(retryMs, signal);

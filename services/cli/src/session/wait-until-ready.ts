@@ -1,10 +1,11 @@
 import { Phase, type Sandbox, type SandboxService } from "@sandgate/api/sandbox";
-import { type Client, ServiceError } from "@sandgate/rpc";
+import type { Client } from "@sandgate/rpc";
 import { CommandFailure } from "../command-failure.ts";
 import { escapeLine } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
 import type { Output } from "../output.ts";
 import { phaseName } from "../sandbox-view.ts";
+import { watchThroughLosses } from "./resuming-watch.ts";
 
 /**
  * Waits until a sandbox is READY, or COMPLETED. Refuses with exit code 1 when it failed, 3 when it was removed, and 6 when it was stopped or
@@ -21,12 +22,13 @@ export async function waitUntilReady(options: {
   const { client, output } = options;
   let last: Sandbox | undefined;
   let lastPhase: Phase | undefined;
+  const overdue = AbortSignal.timeout(options.timeoutMs);
   try {
-    const watch = client.watchSandbox(
-      { sandbox: options.sandbox },
-      { signal: options.signal, timeoutMs: options.timeoutMs },
-    );
-    for await (const { sandbox } of watch) {
+    const watch = watchThroughLosses(client, options.sandbox, {
+      signal: AbortSignal.any([options.signal, overdue]),
+      onLoss: () => output.progress("the suite does not answer; trying again"),
+    });
+    for await (const { sandbox, past } of watch) {
       if (sandbox === undefined) continue;
       last = sandbox;
       if (sandbox.phase !== lastPhase) options.onPhase?.(sandbox.phase);
@@ -37,7 +39,8 @@ export async function waitUntilReady(options: {
           output.progress("");
           return sandbox;
         case Phase.FAILED:
-          throw sandboxFailure(sandbox);
+          if (!past) throw sandboxFailure(sandbox); // else somebody has started it again
+          break;
         case Phase.STOPPING:
         case Phase.STOPPED:
         case Phase.DELETING:
@@ -50,8 +53,8 @@ export async function waitUntilReady(options: {
       }
     }
   } catch (error) {
-    if (error instanceof ServiceError && error.reason === "DEADLINE_EXCEEDED") throw notInTime(last, options.timeoutMs);
-    throw error;
+    if (error instanceof CommandFailure || options.signal.aborted || !overdue.aborted) throw error;
+    throw notInTime(last, options.timeoutMs);
   }
   throw notInTime(last, options.timeoutMs);
 }
