@@ -14,6 +14,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "scripts/**/*.test.ts"],
+          exclude: ["**/*.engine.test.ts"],
           isolate: false, // modules keep no state, so that files need not load them again and again
         },
       },
@@ -24,6 +25,14 @@ export default defineConfig({
       {
         extends: true,
         test: { name: "envelope", include: ["test/envelope/**/*.test.ts"], fileParallelism: false },
+      },
+      {
+        extends: true,
+        test: {
+          name: "engines",
+          include: ["services/sandbox/src/**/*.engine.test.ts", "test/engines/**/*.test.ts"],
+          fileParallelism: false,
+        },
       },
       { extends: true, test: { name: "interop", include: ["test/interop/**/*.test.ts"] } },
       {

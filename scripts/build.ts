@@ -117,6 +117,8 @@ async function bundle(options: {
     sourcemap: "linked",
     sourcesContent: false,
     banner: { js: banner },
+    // The client of container engines can go by ssh, with a native module: we go by a socket of the machine. What it gets here has no Client.
+    alias: { ssh2: "node:net" },
     external: ["pg-native", ...nativeModules.map(({ file }) => `./${file}`)],
     logLevel: options.logLevel,
     plugins: [shippedFiles({ root, dist, files }), nativeBinaries({ root, files })],

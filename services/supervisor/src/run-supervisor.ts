@@ -5,11 +5,26 @@ import { debugRpc } from "./debug/debug-rpc.ts";
 import { hearLine } from "./hear-line.ts";
 import { takeCredentialSource } from "./identity/credential-source.ts";
 import { createLogger } from "./logger.ts";
-import { type SupervisorParts, startSupervisor } from "./supervisor.ts";
-import { parseSupervisorConfig } from "./supervisor-config.ts";
+import { type SupervisorOptions, type SupervisorParts, startSupervisor } from "./supervisor.ts";
+import { type Boundary, parseSupervisorConfig } from "./supervisor-config.ts";
 import { systemTimers } from "./timers.ts";
+import { bundledProgram } from "./user-boundary/bundled-program.ts";
 
 const stopGraceMs = 60_000;
+
+/** Where things are, which depends on who makes the workload's namespaces. */
+function placesOf({ kind }: Boundary): Pick<SupervisorOptions, "runtime" | "privateDirectory" | "identityDirectory"> {
+  switch (kind) {
+    case "namespaces":
+      return { runtime: ["/opt/sandgate/bin/node"], privateDirectory: "/tmp" };
+    case "user":
+      return {
+        runtime: bundledProgram("node"),
+        privateDirectory: "/run/sandgate",
+        identityDirectory: "/run/identity",
+      };
+  }
+}
 
 /**
  * The program that a driver runs in a sandbox: `supervisor.mjs <configuration file> [--wait]`. Exits 0 after a shutdown, 3 when it cannot go on.
@@ -48,8 +63,7 @@ export async function runSupervisor(parts: SupervisorParts = {}): Promise<never>
           ? hearLine(0).then((heard) => (heard ? takeAssignment() : process.exit(0)))
           : Promise.resolve(takeAssignment()),
       version: "0.1.0",
-      runtime: "/opt/sandgate/bin/node",
-      privateDirectory: "/tmp",
+      ...placesOf(config.boundary),
       debugSocket: join(dirname(configFile), "debug.sock"),
       timers: systemTimers,
       random: Math.random,

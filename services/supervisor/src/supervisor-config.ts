@@ -23,7 +23,24 @@ export interface SupervisorConfig {
   readonly workload: WorkloadSettings;
   /** Paths of the machine that a workload must not reach. */
   readonly unreachablePaths: readonly string[];
+  /** What stands between the supervisor and the workload. */
+  readonly boundary: Boundary;
 }
+
+/**
+ * `namespaces`: each process of the workload gets namespaces of its own, by bubblewrap. `user`: the driver has made the namespaces, a container's,
+ * and the workload runs in them as another user without capabilities.
+ */
+export type Boundary =
+  | { readonly kind: "namespaces" }
+  | {
+      readonly kind: "user";
+      /** Of the workload. */
+      readonly uid: number;
+      readonly gid: number;
+      /** Whether whoever made the container filters system calls, so that the probe must find that. */
+      readonly filtered: boolean;
+    };
 
 /** What every process of the workload gets. */
 export interface WorkloadSettings {
@@ -82,9 +99,23 @@ export function parseSupervisorConfig(text: string): SupervisorConfig {
       },
     },
     unreachablePaths: read("unreachable_paths", isTexts, []),
+    boundary: readBoundary(read("boundary", isRecordOrAbsent, undefined), faults),
   };
   if (faults.length > 0) throw new Error(`the supervisor's configuration is wrong at ${faults.join(", ")}`);
   return config;
+}
+
+function readBoundary(value: Record<string, unknown> | undefined, faults: string[]): Boundary {
+  if (value === undefined) return { kind: "namespaces" };
+  const { kind, uid, gid, filtered } = value;
+  if (kind === "user" && isId(uid) && isId(gid) && typeof filtered === "boolean") return { kind, uid, gid, filtered };
+  faults.push("boundary");
+  return { kind: "namespaces" };
+}
+
+/** A user's or a group's that has no privilege. */
+function isId(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 0xffff_ffff;
 }
 
 function isText(value: unknown): value is string {
@@ -113,6 +144,10 @@ function isTexts(value: unknown): value is string[] {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isRecordOrAbsent(value: unknown): value is Record<string, unknown> | undefined {
+  return value === undefined || isRecord(value);
 }
 
 function isRecordOfTexts(value: unknown): value is Record<string, string> {

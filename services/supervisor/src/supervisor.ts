@@ -23,6 +23,7 @@ import { ProviderEnvironment } from "./process/provider-environment.ts";
 import { createWorkload } from "./process/workload.ts";
 import type { SupervisorConfig } from "./supervisor-config.ts";
 import type { Timers } from "./timers.ts";
+import { createUserWorkload } from "./user-boundary/user-workload.ts";
 import { IdentitySocket } from "./workload-identity/identity-socket.ts";
 
 /** What a supervisor is made of. */
@@ -32,10 +33,12 @@ export interface SupervisorOptions {
   /** Resolves when the sandbox is to get its identity. */
   readonly assignment: Promise<Assignment>;
   readonly version: string;
-  /** The runtime as workloads see it. */
-  readonly runtime: string;
+  /** How a workload's process starts the runtime. */
+  readonly runtime: readonly string[];
   /** A directory that only the supervisor sees. */
   readonly privateDirectory: string;
+  /** A directory that the workload can read, for its identity socket; default: one that each of its processes gets to see. */
+  readonly identityDirectory?: string;
   /** Where an operator's questions are answered, out of the workload's sight. */
   readonly debugSocket: string;
   readonly timers: Timers;
@@ -159,7 +162,9 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   const policy = createClient(PolicyService, policyChannel);
   const debugging = startDebugServer({ socketPath: options.debugSocket, slot, keeper, sandbox, policy, sandboxId });
   debugging.catch((cause: unknown) => logger.warn("there is no debug socket", { fault: String(cause) }));
-  const identityDirectory = join(options.privateDirectory, "identity");
+  const { boundary } = config;
+  const { privateDirectory } = options;
+  const identityDirectory = options.identityDirectory ?? join(privateDirectory, "identity");
   const identity = new IdentitySocket({
     sandboxId,
     directory: identityDirectory,
@@ -176,7 +181,10 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     signal: stopping.signal,
     logger,
   });
-  const preparing = createWorkload({ config, privateDirectory: options.privateDirectory, identityDirectory });
+  const preparing =
+    boundary.kind === "user"
+      ? createUserWorkload({ config, boundary, privateDirectory })
+      : createWorkload({ config, privateDirectory, identityDirectory });
   const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
   let endWorkload: (graceMs: number) => Promise<void> = async () => {};
 
@@ -210,6 +218,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       runtime: options.runtime,
       unreachablePaths: config.unreachablePaths,
       filtered: workload.filtered,
+      container: boundary.kind === "user",
     });
     for (const finding of findings) if (!finding.confined) logger.error("not confined", { check: finding.name });
     return findings;

@@ -9,6 +9,8 @@ import type { DriverExit, SandboxDriver, SandboxStart } from "./sandbox-driver.t
 export interface DriverUnderTest {
   /** The driver of the process that runs now. */
   readonly driver: SandboxDriver;
+  /** How a process of the workload starts Node. */
+  readonly runtime: readonly string[];
   /** Makes a control plane's certificate the one that supervisors trust from now on. */
   trust(plane: FakeControlPlane): Promise<void>;
   /** Kills the driver's process with SIGKILL and starts another one on the same state. `meanwhile` happens while there is none. */
@@ -233,7 +235,7 @@ export function describeSandboxDriver(name: string, setUp: () => Promise<DriverU
       const litter = [
         "mkdir -p /workspace/closed/in && chmod 000 /workspace/closed",
         "ln -s / /workspace/root; ln -s /etc/passwd /tmp/passwd; mkfifo /tmp/fifo",
-        `/opt/sandgate/bin/node -e 'for (let i = 0; i < 60; i++) { const name = "y".repeat(100); require("fs").mkdirSync(name); process.chdir(name); }'`,
+        `${subject.runtime.join(" ")} -e 'for (let i = 0; i < 60; i++) { const name = "y".repeat(100); require("fs").mkdirSync(name); process.chdir(name); }'`,
         "(setsid sleep 1000 &) ; exit 0",
       ].join("\n");
       const { exit, stderr } = await plane.exec(session, { command: ["sh", "-c", litter] }).collect();

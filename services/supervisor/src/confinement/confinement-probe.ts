@@ -12,14 +12,17 @@ const maxOutputBytes = 64 * 1024;
  */
 export async function probeConfinement(options: {
   workload: Workload;
-  runtime: string;
+  /** How a process of the workload starts it. */
+  runtime: readonly string[];
   unreachablePaths: readonly string[];
   /** Whether system calls are to be filtered here. */
   filtered: boolean;
+  /** Whether the workload shares its namespaces, a container's, with the supervisor. */
+  container: boolean;
 }): Promise<readonly ConfinementFinding[]> {
-  const { workload, unreachablePaths, filtered } = options;
+  const { workload, unreachablePaths, filtered, container } = options;
   const process = await workload.start({
-    command: [options.runtime, "-e", probeScript, JSON.stringify({ paths: unreachablePaths, filtered })],
+    command: [...options.runtime, "-e", probeScript, JSON.stringify({ paths: unreachablePaths, filtered, container })],
     environment: {},
     workingDirectory: "",
     streams: { kind: "pipes" },

@@ -7,7 +7,11 @@ export const probeScript: string = `(${(
     const fs = process.getBuiltinModule("node:fs");
     const net = process.getBuiltinModule("node:net");
     const dgram = process.getBuiltinModule("node:dgram");
-    const { paths, filtered } = JSON.parse(process.argv[1] ?? "{}") as { paths: string[]; filtered: boolean };
+    const { paths, filtered, container } = JSON.parse(process.argv[1] ?? "{}") as {
+      paths: string[];
+      filtered: boolean;
+      container: boolean;
+    };
     const findings: { name: string; confined: boolean; detail: string }[] = [];
     const note = (name: string, breaches: readonly (string | undefined)[], fine: string): void => {
       const met = breaches.filter((breach) => breach !== undefined);
@@ -78,15 +82,32 @@ export const probeScript: string = `(${(
     const processes = (): void => {
       const pids = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
       // Threads have numbers of the same kind: they are its own.
-      const own = new Set(["1", ...fs.readdirSync("/proc/self/task")]);
+      // Threads have numbers of the same kind: they are its own.
+      const own = new Set(fs.readdirSync("/proc/self/task"));
+      if (!container) own.add("1");
+      const userOf = (pid: string): string | undefined => {
+        try {
+          return status(pid).get("Uid")?.split("\t")[0];
+        } catch {
+          return undefined; // it has ended
+        }
+      };
+      const others = pids.filter((pid) => !own.has(pid));
+      // In a container the supervisor and its init are there, as another user: they must be closed.
+      const foreign = others.filter((pid) => container && userOf(pid) !== String(process.getuid?.()));
       note(
         "host-processes",
-        pids.filter((pid) => !own.has(pid)).map((pid) => `process ${pid} is visible`),
-        "only its own processes are visible",
+        [
+          ...others.filter((pid) => !foreign.includes(pid)).map((pid) => `process ${pid} is visible`),
+          ...foreign.flatMap((pid) =>
+            ["environ", "maps", "fd", "cwd", "root/"].map((name) => openable(`/proc/${pid}/${name}`)),
+          ),
+        ],
+        container ? "beside its own it sees the supervisor and its init, and into neither" : "it sees only its own",
       );
       note(
         "signals",
-        Array.from({ length: 64 }, (_, index) => index + 2)
+        Array.from({ length: 64 }, (_, index) => index + 1)
           .filter((pid) => !own.has(String(pid)))
           .map((pid) => {
             try {

@@ -8,7 +8,7 @@ export function exitMessage(exit: WorkloadExit): MessageInitShape<typeof Process
     case "exited":
       return { reason: ExitReason.EXITED, code: exit.code };
     case "signalled":
-      return { reason: ExitReason.SIGNALLED, signal: exit.signal };
+      return { reason: ExitReason.SIGNALLED, signal: exit.signal, outOfMemory: exit.outOfMemory ?? false };
     case "not-started":
       return { reason: ExitReason.EXITED, code: 126 };
   }

@@ -111,7 +111,8 @@ const launch = `cd -- "$1" || exit 126; shift; printf . >&${descriptors.started}
 
 const sharedMemoryBytes = 64 * 1024 * 1024;
 
-function limitArguments(limits: WorkloadLimits): string[] {
+/** The limits as arguments of prlimit. */
+export function limitArguments(limits: WorkloadLimits): string[] {
   const flag = (name: string, value: number | undefined): string[] =>
     value === undefined ? [] : [`--${name}=${value}:${value}`];
   return [
@@ -124,8 +125,11 @@ function limitArguments(limits: WorkloadLimits): string[] {
   ];
 }
 
-/** A NUL would end an argument and begin another one, which the sandbox program would obey. */
-function requirePlain({ command, environment, workingDirectory }: WorkloadRequest): void {
+/**
+ * Throws StartFault for what no process can be given: a NUL would end an argument and begin another one, which the sandbox program would
+ * obey.
+ */
+export function requirePlain({ command, environment, workingDirectory }: WorkloadRequest): void {
   if (command.length === 0 || command[0] === "") throw new StartFault("there is no command");
   const names = Object.keys(environment);
   if (names.length > 1_000) throw new StartFault("there are more than 1000 environment variables");

@@ -9,7 +9,11 @@ import { descriptors, StartFault, type WorkloadCommand } from "./workload-comman
 /** How a process ended: `signal` where the shell's status says that one did it. */
 export type WorkloadExit =
   | { readonly kind: "exited"; readonly code: number }
-  | { readonly kind: "signalled"; readonly signal: NodeJS.Signals }
+  | {
+      readonly kind: "signalled";
+      readonly signal: NodeJS.Signals /** By the kernel, for the sandbox's limit. */;
+      readonly outOfMemory?: true;
+    }
   /** The command never ran; what was said about it came by stderr. */
   | { readonly kind: "not-started" };
 
@@ -98,7 +102,8 @@ export async function startWorkloadProcess(options: {
   };
 }
 
-interface OpenStreams {
+/** The standard streams of a process that is being started: its ends and ours. */
+export interface OpenStreams {
   readonly theirs: readonly (number | "ignore")[];
   readonly stdin: Writable | undefined;
   readonly stdout: Readable;
@@ -110,7 +115,8 @@ interface OpenStreams {
   release(): void;
 }
 
-async function openStreams(streams: WorkloadStreams, pipes: FifoPool): Promise<OpenStreams> {
+/** Opens them. */
+export async function openStreams(streams: WorkloadStreams, pipes: FifoPool): Promise<OpenStreams> {
   switch (streams.kind) {
     case "terminal": {
       const { ours, theirs, resize } = await openTerminal(streams.size);
@@ -227,7 +233,8 @@ function foregroundGroup(init: number): number {
   }
 }
 
-function sendSignal(target: number, signal: NodeJS.Signals): void {
+/** Sends a signal to a process or a group, if it is there. */
+export function sendSignal(target: number, signal: NodeJS.Signals): void {
   try {
     process.kill(target, signal);
   } catch (cause) {

@@ -24,7 +24,8 @@ export interface Workload {
   readonly filtered: boolean;
 }
 
-type WorkloadConfig = Pick<SupervisorConfig, "name" | "workload">;
+/** What of a sandbox's configuration its processes get. */
+export type WorkloadConfig = Pick<SupervisorConfig, "name" | "workload">;
 
 /** One process to start. */
 export interface WorkloadStart {

@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { unlink } from "node:fs/promises";
+import { chmod, unlink } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
@@ -89,6 +89,7 @@ export class IdentitySocket {
       server.once("error", reject);
       server.listen(path, resolve);
     });
+    await chmod(path, 0o666); // the workload may be another user than the supervisor; no one else sees the directory
     server.unref();
     this.#options.logger.info("workloads can ask for their identity");
     return server;

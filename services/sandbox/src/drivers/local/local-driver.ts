@@ -7,6 +7,8 @@ import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
+import { stageEtc } from "../etc-files.ts";
+import { replaceFile, SandboxDirectories, type SandboxOwner, type SandboxPaths } from "../sandbox-directories.ts";
 import {
   type DriverExit,
   DriverRefusal,
@@ -16,6 +18,7 @@ import {
   type SandboxEndpoints,
   type SandboxStart,
 } from "../sandbox-driver.ts";
+import { type SupervisorSettings, serviceCaName, supervisorConfig } from "../supervisor-config.ts";
 import {
   countsProcessesPerSandbox,
   describeIsolation,
@@ -24,10 +27,8 @@ import {
   type Trial,
 } from "./local-isolation.ts";
 import { inside, outerCommand, type SupervisorFiles, startedDescriptor } from "./outer-sandbox.ts";
-import { replaceFile, SandboxDirectories, type SandboxOwner, type SandboxPaths } from "./sandbox-directories.ts";
 import { type BorderProcess, findBorderProcesses, findSupervisor, isAlive, processLabel } from "./sandbox-processes.ts";
-import { type SupervisorSettings, serviceCaName, supervisorConfig } from "./supervisor-config.ts";
-import { stageEtc, stageSupervisorFiles } from "./supervisor-files.ts";
+import { stageSupervisorFiles } from "./supervisor-files.ts";
 
 /** What a local driver needs. */
 export interface LocalDriverOptions {
@@ -354,6 +355,8 @@ export class LocalDriver implements SandboxDriver {
     const config = supervisorConfig({
       start,
       settings,
+      workspace: inside.workspace,
+      temporary: inside.temporary,
       limitProcesses: countsProcessesPerSandbox(facts),
       unreachablePaths: [
         stateDirectory,

@@ -1,16 +1,15 @@
 import { lstatSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { SandboxOwner, SandboxPaths } from "./sandbox-directories.ts";
+import { etcFiles } from "../etc-files.ts";
+import type { SandboxOwner, SandboxPaths } from "../sandbox-directories.ts";
+import { insideDirectories } from "../supervisor-config.ts";
 
 /** Where things are in the supervisor's view. */
 export const inside = {
   runtime: "/opt/sandgate/bin/node",
   supervisor: "/opt/sandgate/supervisor/supervisor.mjs",
   terminal: "/opt/sandgate/supervisor/pty.node",
-  control: "/run/sandgate/control",
-  egress: "/run/sandgate/egress",
-  bootstrap: "/run/sandgate/bootstrap",
-  log: "/run/sandgate/log",
+  ...insideDirectories,
   workspace: "/run/sandgate/workspace",
   temporary: "/run/sandgate/tmp",
 } as const;
@@ -135,12 +134,3 @@ function etcMounts(etcDirectory: string): string[] {
   ];
   return [...own, ...shared.flatMap((name) => ["--ro-bind-try", `/etc/${name}`, `/etc/${name}`])];
 }
-
-/** Every sandbox's own files in /etc. */
-export const etcFiles: Readonly<Record<string, string>> = {
-  passwd:
-    "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nsandbox:x:65532:65532:sandbox:/workspace:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-  group: "root:x:0:\nsandbox:x:65532:\nnogroup:x:65534:\n",
-  hosts: "127.0.0.1 localhost\n::1 localhost\n",
-  "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-};

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, constants, copyFile, link, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, constants, copyFile, link, mkdir, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { etcFiles, type SupervisorFiles } from "./outer-sandbox.ts";
+import type { SupervisorFiles } from "./outer-sandbox.ts";
 
 /**
  * Puts the supervisor's files where every sandbox's uid can reach them: a project in /root is closed to them. By hard link where that is
@@ -39,18 +39,6 @@ export async function stageSupervisorFiles(options: {
   }
   const at = (path: string): string => join(target, basename(path));
   return { node: at(files.node), supervisor: at(files.supervisor), terminal: at(files.terminal) };
-}
-
-/** Writes every sandbox's own files of /etc. Answers their directory. */
-export async function stageEtc(stateDirectory: string): Promise<string> {
-  const directory = join(stateDirectory, "etc");
-  await mkdir(directory, { recursive: true, mode: 0o711 });
-  for (const [name, text] of Object.entries(etcFiles)) {
-    const draft = join(directory, `.${name}.${randomBytes(6).toString("hex")}`);
-    await writeFile(draft, text, { mode: 0o644 });
-    await rename(draft, join(directory, name));
-  }
-  return directory;
 }
 
 /** A link shares the source's mode: only one that everybody may read is of use. */

@@ -77,7 +77,7 @@ export class SandboxDirectories {
 
   /** Makes the directories that hold all sandboxes', and lets sandboxes' uids pass through them to their own, listing nothing. */
   async open(): Promise<void> {
-    const mode = this.#range === undefined ? 0o700 : 0o711;
+    const mode = this.#range === undefined && this.#egressUid === undefined ? 0o700 : 0o711;
     for (const path of [this.#state, this.#runtime].concat(this.#parents())) {
       await mkdir(path, { recursive: true, mode });
       const { mode: present, uid } = await stat(path);

@@ -1,5 +1,12 @@
-import type { SandboxStart } from "../sandbox-driver.ts";
-import { inside } from "./outer-sandbox.ts";
+import type { SandboxStart } from "./sandbox-driver.ts";
+
+/** Where the directories that a sandbox has of its own are in the supervisor's view. */
+export const insideDirectories = {
+  control: "/run/sandgate/control",
+  egress: "/run/sandgate/egress",
+  bootstrap: "/run/sandgate/bootstrap",
+  log: "/run/sandgate/log",
+} as const;
 
 /** What is the same for all sandboxes of a driver. */
 export interface SupervisorSettings {
@@ -30,8 +37,15 @@ export function supervisorConfig(options: {
   /** Whether the number of processes can be limited for this sandbox alone. */
   limitProcesses: boolean;
   unreachablePaths: readonly string[];
+  /** The workload's directories in the supervisor's view. */
+  workspace: string;
+  temporary: string;
+  /** Beside the sandbox's own variables, which go before them. */
+  environment?: Readonly<Record<string, string>>;
+  /** Set where the workload is another user in the supervisor's own namespaces. */
+  boundary?: { readonly kind: "user"; readonly uid: number; readonly gid: number; readonly filtered: boolean };
 }): string {
-  const { start, settings } = options;
+  const { start, settings, boundary } = options;
   const { limits } = start.spec;
   const orDefault = (value: bigint | number | undefined, fallback: number): number =>
     value === undefined || Number(value) <= 0 ? fallback : Number(value);
@@ -39,22 +53,22 @@ export function supervisorConfig(options: {
     sandbox_id: start.sandboxId,
     incarnation: String(start.incarnation),
     name: start.name,
-    service_ca_file: `${inside.control}/${serviceCaName}`,
+    service_ca_file: `${insideDirectories.control}/${serviceCaName}`,
     auth_server_name: settings.authServerName,
     policy_server_name: settings.policyServerName,
     sandbox_server_name: settings.sandboxServerName,
-    enrol_address: `unix:${inside.control}/${settings.sockets.enrol}`,
-    auth_address: `unix:${inside.control}/${settings.sockets.auth}`,
-    policy_address: `unix:${inside.control}/${settings.sockets.policy}`,
-    sandbox_address: `unix:${inside.control}/${settings.sockets.sandbox}`,
-    egress_socket: `${inside.egress}/egress.sock`,
-    token_file: `${inside.bootstrap}/token`,
+    enrol_address: `unix:${insideDirectories.control}/${settings.sockets.enrol}`,
+    auth_address: `unix:${insideDirectories.control}/${settings.sockets.auth}`,
+    policy_address: `unix:${insideDirectories.control}/${settings.sockets.policy}`,
+    sandbox_address: `unix:${insideDirectories.control}/${settings.sockets.sandbox}`,
+    egress_socket: `${insideDirectories.egress}/egress.sock`,
+    token_file: `${insideDirectories.bootstrap}/token`,
     forwarder_port: 3128,
-    log_directory: inside.log,
+    log_directory: insideDirectories.log,
     workload: {
-      workspace: inside.workspace,
-      temporary: inside.temporary,
-      environment: start.spec.environment,
+      workspace: options.workspace,
+      temporary: options.temporary,
+      environment: { ...options.environment, ...start.spec.environment },
       limits: {
         process_memory_bytes: orDefault(limits?.processMemoryBytes, 4 * 1024 ** 3),
         ...(options.limitProcesses ? { processes: orDefault(limits?.processes, 256) + reservedProcesses } : {}),
@@ -63,5 +77,6 @@ export function supervisorConfig(options: {
       },
     },
     unreachable_paths: options.unreachablePaths,
+    ...(boundary !== undefined && { boundary }),
   });
 }

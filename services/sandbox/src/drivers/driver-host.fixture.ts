@@ -1,11 +1,17 @@
-/** A test's program: a local driver in a process of its own, told what to do by lines of JSON, so that it can have another uid and be killed. */
+/** A test's program: a driver in a process of its own, told what to do by lines of JSON, so that it can have another uid and be killed. */
 import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
-import { formatSandboxId, sandboxIdBytes } from "../../domain/sandbox-id.ts";
-import type { SandboxStart } from "../sandbox-driver.ts";
-import { LocalDriver, type LocalDriverOptions } from "./local-driver.ts";
+import { formatSandboxId, sandboxIdBytes } from "../domain/sandbox-id.ts";
+import { DockerDriver, type DockerDriverOptions } from "./docker/docker-driver.ts";
+import { LocalDriver, type LocalDriverOptions } from "./local/local-driver.ts";
+import type { SandboxDriver, SandboxStart } from "./sandbox-driver.ts";
+
+/** Which driver, and with what. */
+export type DriverChoice =
+  | { readonly kind: "local"; readonly options: LocalDriverOptions }
+  | { readonly kind: "docker"; readonly options: DockerDriverOptions };
 
 interface Order {
   readonly id: number;
@@ -13,7 +19,7 @@ interface Order {
   readonly argument: unknown;
 }
 
-let driver: LocalDriver | undefined;
+let driver: SandboxDriver | undefined;
 
 const say = (message: unknown): void => {
   const bigints = (_: string, value: unknown): unknown =>
@@ -21,7 +27,7 @@ const say = (message: unknown): void => {
   process.stdout.write(`${JSON.stringify(message, bigints)}\n`);
 };
 
-const obey = async (current: LocalDriver, call: string, argument: unknown): Promise<unknown> => {
+const obey = async (current: SandboxDriver, call: string, argument: unknown): Promise<unknown> => {
   switch (call) {
     case "isolation":
       return current.isolation();
@@ -35,15 +41,15 @@ const obey = async (current: LocalDriver, call: string, argument: unknown): Prom
       });
     }
     case "stop":
-      return current.stop(argument as Parameters<LocalDriver["stop"]>[0]);
+      return current.stop(argument as Parameters<SandboxDriver["stop"]>[0]);
     case "destroy":
       return current.destroy(argument as string);
     case "keepSpare": {
       const first = [argument as string];
-      return current.keepSpare(() => first.shift() ?? formatSandboxId(randomBytes(sandboxIdBytes)));
+      return current.keepSpare?.(() => first.shift() ?? formatSandboxId(randomBytes(sandboxIdBytes)));
     }
     case "takeSpare":
-      return current.takeSpare();
+      return current.takeSpare?.();
     case "list":
       return current.list();
     default:
@@ -57,7 +63,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   );
   if (call === "open") {
     await driver?.close();
-    driver = new LocalDriver(argument as LocalDriverOptions);
+    const choice = argument as DriverChoice;
+    driver = choice.kind === "local" ? new LocalDriver(choice.options) : new DockerDriver(choice.options);
     driver.onExit((exit) => say({ exit }));
     say({ id, answer: null });
     continue;

@@ -1,0 +1,150 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { promisify } from "node:util";
+import Docker from "dockerode";
+import { vi } from "vitest";
+
+/** A container engine of a test's own: its state, sockets and processes are apart from any other engine of the machine. */
+export interface TestEngine {
+  readonly socket: string;
+  readonly docker: Docker;
+  /** Everything that the engine wrote. */
+  log(): string;
+  /** Ends it, as a crash does, and starts it again on the same state. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>;
+  /** Ends what was started, and removes its state. */
+  close(): Promise<void>;
+}
+
+/** What there is in the images: nothing comes from a registry. */
+export const images = {
+  /** Busybox, and nothing else: a shell, but no C library. */
+  busybox: "sandgate.test/busybox:1",
+  /** One static program: no shell, no /tmp, no /etc. */
+  bare: "sandgate.test/bare:1",
+  /** Wants to get into the supervisor. */
+  hostile: "sandgate.test/hostile:1",
+  /** Lays a volume over the supervisor. */
+  overlaid: "sandgate.test/overlaid:1",
+  /** Is there, and not allowed. */
+  forbidden: "sandgate.test/forbidden:1",
+} as const;
+
+/** Starts a dockerd and gives it the images. Needs root, and the packages docker.io and busybox-static. */
+export async function startDockerEngine(): Promise<TestEngine> {
+  const directory = await mkdtemp(join(tmpdir(), "eng-")); // short: containerd's sockets lie below it
+  const at = (name: string): string => join(directory, name);
+  const socket = at("docker.sock");
+  const docker = new Docker({ socketPath: socket });
+  let log = "";
+  const launch = async () => {
+    const child = spawn(
+      "dockerd",
+      [
+        ...["--data-root", at("data"), "--exec-root", at("exec"), "--host", `unix://${socket}`, "--pidfile", at("pid")],
+        ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--log-level=warn"],
+      ],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        log += text;
+      });
+    const fault = new Promise<never>((_, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) => reject(new Error(`dockerd ended with ${code}: ${log.slice(-2_000)}`)));
+    });
+    fault.catch(() => {});
+    const answering = vi.waitFor(() => docker.ping(), { timeout: 30_000, interval: 50 });
+    await Promise.race([answering, fault]);
+    return child;
+  };
+  let child = await launch();
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await once(child, "exit");
+  };
+  await importImages(docker, at("images"));
+  return {
+    socket,
+    docker,
+    log: () => log,
+    restart: async (meanwhile) => {
+      await end("SIGTERM");
+      await meanwhile?.();
+      child = await launch();
+    },
+    close: async () => {
+      for (const { Id } of await docker.listContainers({ all: true }))
+        await docker.getContainer(Id).remove({ force: true, v: true });
+      await end("SIGTERM");
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function importImages(docker: Docker, directory: string): Promise<void> {
+  const busybox = "/bin/busybox";
+  const { stdout } = await promisify(execFile)(busybox, ["--list"]);
+  const full = join(directory, "busybox");
+  await mkdir(join(full, "bin"), { recursive: true });
+  await mkdir(join(full, "etc"));
+  await cp(busybox, join(full, "bin/busybox"));
+  for (const name of stdout.trim().split("\n"))
+    if (name !== "busybox") await symlink("busybox", join(full, "bin", name));
+  const bare = join(directory, "bare");
+  await mkdir(join(bare, "app"), { recursive: true });
+  await cp(busybox, join(bare, "app/busybox"));
+  await importImage(docker, { root: full, image: images.busybox, changes: ["ENV FROM_IMAGE=yes PATH=/bin"] });
+  await importImage(docker, { root: full, image: images.forbidden, changes: [] });
+  await importImage(docker, { root: bare, image: images.bare, changes: ["WORKDIR /nowhere", "USER 12:34"] });
+  await importImage(docker, {
+    root: full,
+    image: images.overlaid,
+    changes: ["VOLUME /opt/sandgate/supervisor"],
+  });
+  await addHostileFiles(full);
+  await importImage(docker, {
+    root: full,
+    image: images.hostile,
+    changes: [
+      "ENV LD_PRELOAD=/evil.so LD_LIBRARY_PATH=/evil NODE_OPTIONS=--require=/evil.js NODE_EXTRA_CA_CERTS=/evil.pem",
+      "ENV SANDGATE_SANDBOX_TOKEN=evil",
+      'ENTRYPOINT ["/bin/sh", "-c", "echo entered"]',
+      "VOLUME /data",
+    ],
+  });
+}
+
+/** What an image may hold to become the supervisor's: names that stand for root, libraries that are loaded into every program. */
+async function addHostileFiles(root: string): Promise<void> {
+  const { writeFile } = await import("node:fs/promises");
+  await writeFile(join(root, "etc/passwd"), "65532:x:0:0::/:/bin/sh\n");
+  await writeFile(join(root, "etc/group"), "65532:x:0:\n");
+  await writeFile(join(root, "etc/nsswitch.conf"), "passwd: evil\ngroup: evil\nhosts: evil\n");
+  await writeFile(join(root, "etc/ld.so.preload"), "/evil.so\n");
+  await writeFile(join(root, "evil.js"), "require('fs').writeFileSync('/tmp/evil', 'ran');\n");
+}
+
+async function importImage(
+  docker: Docker,
+  options: { readonly root: string; readonly image: string; readonly changes: readonly string[] },
+): Promise<void> {
+  const archive = `${options.root}.tar`;
+  await promisify(execFile)("tar", ["-C", options.root, "--owner=0", "--group=0", "-cf", archive, "."]);
+  const [repo, tag] = options.image.split(":");
+  const answer = await docker.importImage(Readable.from([await readFile(archive)]), {
+    repo,
+    tag,
+    changes: [...options.changes],
+  });
+  for await (const _ of answer) {
+    // until the engine has said all
+  }
+  await docker.getImage(options.image).inspect();
+}
