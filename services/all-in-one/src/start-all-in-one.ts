@@ -8,7 +8,7 @@ import { createServiceListeners, type ServiceListeners, startWebFront } from "@s
 import { formatSpiffeId } from "@sandgate/pki";
 import { openPolicy, type PolicyParts } from "@sandgate/policy-service";
 import { type CertificatesInUse, createClient, createInProcessChannel } from "@sandgate/rpc";
-import { createLocalDriver, openSandbox, type SandboxParts } from "@sandgate/sandbox";
+import { createDriver, openSandbox, type SandboxParts } from "@sandgate/sandbox";
 import { background, type Checks, type Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
@@ -86,7 +86,7 @@ export async function startAllInOne(
     auth: createClient(AuthService, channelOf("sandbox")),
     policy: createClient(PolicyService, channelOf("sandbox")),
     driver: () =>
-      createLocalDriver({
+      createDriver({
         settings: config,
         controlDirectory: config.directories.control,
         serviceCaFile: config.tls.service_ca_file,

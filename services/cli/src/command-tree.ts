@@ -107,6 +107,7 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
     .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
     .option("-n, --name <name>", "the sandbox's name")
+    .option("-i, --image <image>", "what it sees as its file system, with the docker driver (default: the suite's)")
     .option("-k, --keep", "leave the sandbox running afterwards")
     .option("-e, --env <name=value>", "an environment variable, not for secrets; repeatable", collect, [])
     .option("-w, --cwd <directory>", "where to run it, relative to the workspace")
@@ -941,6 +942,23 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .option("--mtls-port <port>", "port of the mTLS listener (the first of three with --separate)", port)
     .option("--web-port <port>", "port of the web front: gRPC-Web, Connect and JSON", port)
     .option("--allow-origin <origin>", "web pages of this origin may call the web front; repeatable", collect, [])
+    .addOption(
+      new Option("--driver <driver>", "what sandboxes run on; stays so (default: local)").choices(["local", "docker"]),
+    )
+    .option("--image <image>", "docker: the image of sandboxes that ask for none")
+    .option(
+      "--allow-image <image>",
+      "docker: an image that may be asked for, * behind for many; repeatable",
+      collect,
+      [],
+    )
+    .option("--docker-socket <path>", "docker: the engine's socket (default: /var/run/docker.sock)")
+    .addOption(
+      new Option("--min-isolation <kind>", "docker: refuse to run sandboxes with less").choices([
+        "container",
+        "gvisor",
+      ]),
+    )
     .option("--database-url-file <file>", "use the PostgreSQL whose URL is in this file")
     .option(
       "--development-origin <host:port=address:port>",
@@ -1119,6 +1137,7 @@ function describedSandbox(parent: Command): Command {
     .option("-p, --policy <file>", "a policy in YAML or JSON, instead of --allow")
     .option("--provider <name>", "a provider whose secret it may use; repeatable", collect, [])
     .option("-e, --env <name=value>", "an environment variable of every process in it; repeatable", collect, [])
+    .option("-i, --image <image>", "what it sees as its file system, with the docker driver (default: the suite's)")
     .option("-l, --label <key=value>", "mark it, not with secrets; repeatable", collect, [])
     .option("--ttl <duration>", "remove it this long after its creation (30m, 2h, 1d)", duration)
     .option("--idle-timeout <duration>", "stop it when nothing has happened in it for so long", duration)

@@ -39,6 +39,7 @@ export function printSandbox(output: Output, sandbox: Sandbox, now = Date.now())
   if (labels.length > 0) field("labels", labels.sort().join(", "));
   if (sandbox.waitingFor.length > 0) field("waiting for", sandbox.waitingFor.join(", "));
   const command = sandbox.spec?.command ?? [];
+  if (sandbox.spec !== undefined && sandbox.spec.image !== "") field("image", escapeLine(sandbox.spec.image));
   if (command.length > 0) field("command", escapeLine(command.join(" ")));
   const startTime = sandbox.startTime ?? sandbox.createTime;
   if (startTime !== undefined && sandbox.readyTime !== undefined)

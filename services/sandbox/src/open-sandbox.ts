@@ -9,6 +9,7 @@ import type { Client } from "@sandgate/rpc";
 import type { Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
+import { DockerDriver } from "./drivers/docker/docker-driver.ts";
 import { LocalDriver } from "./drivers/local/local-driver.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import type { SupervisorSettings } from "./drivers/supervisor-config.ts";
@@ -36,8 +37,8 @@ export interface SandboxParts {
   readonly store?: (store: SandboxStore & SandboxLedger) => SandboxStore & SandboxLedger;
 }
 
-/** Makes the local driver that the settings describe. */
-export function createLocalDriver(options: {
+/** Makes the driver that the settings describe. */
+export function createDriver(options: {
   readonly settings: z.output<z.ZodObject<typeof sandboxSettings>>;
   readonly controlDirectory: string;
   readonly serviceCaFile: string;
@@ -46,11 +47,10 @@ export function createLocalDriver(options: {
   readonly sockets: SupervisorSettings["sockets"];
 }): SandboxDriver {
   const { settings, trustDomain } = options;
-  const { local } = settings.driver;
-  return new LocalDriver({
+  const { local, docker } = settings.driver;
+  const common = {
     stateDirectory: settings.state_directory,
     runtimeDirectory: dirname(options.controlDirectory),
-    files: { node: local.node_file, supervisor: local.supervisor_file, terminal: local.terminal_file },
     settings: {
       serviceCaFile: options.serviceCaFile,
       authServerName: `auth.${trustDomain}`,
@@ -58,9 +58,41 @@ export function createLocalDriver(options: {
       sandboxServerName: `sandbox.${trustDomain}`,
       sockets: options.sockets,
     },
+  };
+  if (docker !== undefined)
+    return new DockerDriver({
+      ...common,
+      ...ofSupervisor(docker),
+      socket: docker.socket,
+      defaultImage: docker.default_image,
+      allowedImages: docker.allowed_images,
+      minimumIsolation: docker.min_isolation,
+      limits: {
+        memoryBytes: docker.memory_bytes,
+        cpus: docker.cpus,
+        temporaryBytes: docker.temporary_bytes,
+        workspaceBytes: docker.workspace_bytes,
+      },
+      engineDeadlineMs: docker.engine_timeout_ms,
+    });
+  if (local === undefined) throw new TypeError("the settings name no driver"); // their schema lets none through
+  return new LocalDriver({
+    ...common,
+    ...ofSupervisor(local),
     uidRange: { first: local.first_uid, count: local.uid_count },
-    ...(local.egress_uid !== undefined && { egressUid: local.egress_uid }),
   });
+}
+
+function ofSupervisor(settings: {
+  readonly node_file: string;
+  readonly supervisor_file: string;
+  readonly terminal_file: string;
+  readonly egress_uid?: number | undefined;
+}) {
+  return {
+    files: { node: settings.node_file, supervisor: settings.supervisor_file, terminal: settings.terminal_file },
+    ...(settings.egress_uid !== undefined && { egressUid: settings.egress_uid }),
+  };
 }
 
 /** Opens Sandbox's database, takes the driver, and builds the module. */
@@ -104,7 +136,7 @@ export async function openSandbox(options: {
     newId: randomUUID,
     sweepIntervalMs: settings.sweep_interval_ms,
     quotaOf: (organizationId) => ({ ...settings.quotas.default, ...settings.quotas.organizations[organizationId] }),
-    keepSpare: settings.driver.local.keep_spare,
+    keepSpare: settings.driver.local?.keep_spare ?? false,
     ...(parts?.timing !== undefined && { timing: parts.timing }),
   });
   return {

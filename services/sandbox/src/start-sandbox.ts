@@ -7,7 +7,7 @@ import { type CertificatesInUse, createClient, createGrpcChannel, FileCertificat
 import { background, type Checks, type Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
-import { createLocalDriver, openSandbox, type SandboxParts } from "./open-sandbox.ts";
+import { createDriver, openSandbox, type SandboxParts } from "./open-sandbox.ts";
 import type { sandboxConfig } from "./sandbox-config.ts";
 
 /** A started Sandbox. */
@@ -66,7 +66,7 @@ export async function startSandbox(
     auth,
     policy: createClient(PolicyService, policyChannel),
     driver: () =>
-      createLocalDriver({
+      createDriver({
         settings: config,
         controlDirectory: config.directories.control,
         serviceCaFile: config.tls.service_ca_file,

@@ -38,6 +38,8 @@ export async function exec(
   connection.close();
   if (outcome.startFault !== undefined)
     context.output.note(`sandgate: the command could not be started: ${escapeLine(outcome.startFault)}`);
+  if (outcome.exit?.outOfMemory === true)
+    context.output.note("sandgate: the command was ended because the sandbox's memory was used up");
   context.output.event({
     event: "exit",
     exitCode: outcome.exitCode,

@@ -23,6 +23,7 @@ export interface RunOptions {
   readonly policy?: string;
   readonly provider: readonly string[];
   readonly name?: string;
+  readonly image?: string;
   readonly keep?: boolean;
   readonly env: readonly string[];
   readonly cwd?: string;
@@ -51,7 +52,7 @@ export async function run(context: CommandContext, words: readonly string[], opt
       {
         requestId: randomUUID(),
         name: options.name ?? "",
-        spec: { environment },
+        spec: { environment, image: options.image ?? "" },
         ...(policy === undefined ? {} : { policy }),
       },
       { signal: context.interruptions.signal },
@@ -103,6 +104,8 @@ export async function run(context: CommandContext, words: readonly string[], opt
 
   if (outcome.startFault !== undefined)
     output.note(`sandgate: the command could not be started: ${escapeLine(outcome.startFault)}`);
+  if (outcome.exit?.outOfMemory === true)
+    output.note("sandgate: the command was ended because the sandbox's memory was used up");
   for (const decision of tried) output.event({ event: "decision", decision: messageJson(DecisionSchema, decision) });
   if (tried.length > 0) {
     output.note(`\n${formatDecisionSummary(tried, output.noteColors)}`);

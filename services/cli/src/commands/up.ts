@@ -8,6 +8,7 @@ import type { DevelopmentOrigin } from "../suite/program-configs.ts";
 import { runInForeground } from "../suite/run-in-foreground.ts";
 import { startOptionsOf } from "../suite/start-options.ts";
 import { type StartedSuite, startSuite } from "../suite/start-suite.ts";
+import type { SuiteDriver } from "../suite/suite-file.ts";
 
 /** Options of `sandgate up`. */
 export interface UpOptions {
@@ -18,6 +19,11 @@ export interface UpOptions {
   readonly mtlsPort?: number;
   readonly webPort?: number;
   readonly allowOrigin: readonly string[];
+  readonly driver?: "local" | "docker";
+  readonly image?: string;
+  readonly allowImage: readonly string[];
+  readonly dockerSocket?: string;
+  readonly minIsolation?: "container" | "gvisor";
   readonly databaseUrlFile?: string;
   readonly developmentOrigin: readonly string[];
   readonly timeout: number;
@@ -30,6 +36,7 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
   const suite = await startSuite({
     ...startOptionsOf(context),
     topology: options.separate === true ? "separate" : options.allInOne === true ? "all-in-one" : undefined,
+    driver: driverOf(options),
     detached: options.foreground !== true,
     edgePort: options.edgePort,
     mtlsPort: options.mtlsPort,
@@ -43,6 +50,25 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
   announce(context, suite, tookMs);
   if (options.foreground !== true || suite.alreadyRunning) return exitCodes.ok;
   return runInForeground(context, suite);
+}
+
+/** What was said of the driver; undefined where nothing was. */
+function driverOf(options: UpOptions): SuiteDriver | undefined {
+  const { driver, image, allowImage, dockerSocket, minIsolation } = options;
+  if (driver === "docker") {
+    if (image === undefined)
+      throw usageFailure("--driver docker needs --image", "`sandgate up --driver docker --image IMAGE`");
+    return {
+      kind: "docker",
+      image,
+      allowedImages: allowImage,
+      ...(dockerSocket !== undefined && { socket: resolve(dockerSocket) }),
+      ...(minIsolation !== undefined && { minIsolation }),
+    };
+  }
+  if (image !== undefined || allowImage.length > 0 || dockerSocket !== undefined || minIsolation !== undefined)
+    throw usageFailure("images and engines are the docker driver's", "`sandgate up --driver docker --image IMAGE`");
+  return driver === undefined ? undefined : { kind: "local" };
 }
 
 function announce(context: CommandContext, suite: StartedSuite, tookMs: number): void {

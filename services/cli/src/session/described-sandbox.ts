@@ -10,6 +10,7 @@ export interface DescribedSandboxOptions {
   readonly policy?: string;
   readonly provider: readonly string[];
   readonly env: readonly string[];
+  readonly image?: string;
   readonly label: readonly string[];
   readonly ttl?: number;
   readonly idleTimeout?: number;
@@ -29,6 +30,7 @@ export async function readDescribedSandbox(options: DescribedSandboxOptions, com
     spec: {
       command: [...command],
       environment: parseEnvironmentPairs(options.env),
+      image: options.image ?? "",
       limits: {
         processes: options.maxProcesses ?? 0,
         openFiles: options.maxOpenFiles ?? 0,

@@ -141,17 +141,29 @@ function policySettings({ directories }: ConfigContext): object {
   return { provider_key_file: join(directories.state, "keys", "providers.key") };
 }
 
-function sandboxSettings({ directories, node, supervisor, terminal, proxyUser }: ConfigContext): object {
+function sandboxSettings(context: ConfigContext): object {
+  const { directories, suite, node, supervisor, terminal, proxyUser } = context;
+  const common = {
+    node_file: node,
+    supervisor_file: supervisor,
+    terminal_file: terminal,
+    ...(proxyUser === undefined ? {} : { egress_uid: proxyUser.uid }),
+  };
+  const { driver = { kind: "local" } } = suite;
   return {
     state_directory: directories.state,
-    driver: {
-      local: {
-        node_file: node,
-        supervisor_file: supervisor,
-        terminal_file: terminal,
-        ...(proxyUser === undefined ? {} : { egress_uid: proxyUser.uid }),
-      },
-    },
+    driver:
+      driver.kind === "local"
+        ? { local: common }
+        : {
+            docker: {
+              ...common,
+              default_image: driver.image,
+              allowed_images: driver.allowedImages,
+              ...(driver.socket !== undefined && { socket: driver.socket }),
+              ...(driver.minIsolation !== undefined && { min_isolation: driver.minIsolation }),
+            },
+          },
   };
 }
 

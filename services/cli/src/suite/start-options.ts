@@ -8,6 +8,7 @@ export function startOptionsOf(context: CommandContext): StartOptions {
   return {
     directories: context.directories(),
     topology: undefined,
+    driver: undefined,
     userId: context.environment.userId,
     detached: true,
     edgePort: undefined,

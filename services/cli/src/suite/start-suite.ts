@@ -17,6 +17,7 @@ import {
   newSuiteFile,
   portOf,
   programsOf,
+  type SuiteDriver,
   type SuiteFile,
   type Topology,
   webProgramOf,
@@ -31,6 +32,8 @@ export interface StartOptions {
   readonly directories: SuiteDirectories;
   /** undefined: as the last time, at first all in one. */
   readonly topology: Topology | undefined;
+  /** undefined: as the last time, at first local. */
+  readonly driver: SuiteDriver | undefined;
   readonly userId: number;
   /** Whether the processes outlive this one. */
   readonly detached: boolean;
@@ -84,7 +87,9 @@ export async function startSuite(options: StartOptions): Promise<StartedSuite> {
         mend: "`sandgate down --keep` first",
         exitCode: exitCodes.usage,
       });
-    const suite = await withPorts({ ...(remembered ?? newSuiteFile(topology)), topology }, programs, running, options);
+    const driver = options.driver ?? remembered?.driver;
+    const wanted = { ...(remembered ?? newSuiteFile(topology)), topology, ...(driver !== undefined && { driver }) };
+    const suite = await withPorts(wanted, programs, running, options);
     writeSuiteFile(directories.suiteFile, suite);
 
     const client = clientFileOf(directories, suite);

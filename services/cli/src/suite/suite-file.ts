@@ -14,9 +14,22 @@ export interface SuiteFile {
   readonly operatorUserId: string;
   /** Of the last `up`. */
   readonly topology: Topology;
+  /** What sandboxes run on; absent: local. */
+  readonly driver?: SuiteDriver;
   /** Loopback ports, by "<program>.<listener>". */
   readonly ports: Readonly<Record<string, number>>;
 }
+
+/** What a suite's sandboxes run on. */
+export type SuiteDriver =
+  | { readonly kind: "local" }
+  | {
+      readonly kind: "docker";
+      readonly image: string;
+      readonly allowedImages: readonly string[];
+      readonly socket?: string;
+      readonly minIsolation?: "container" | "gvisor";
+    };
 
 /** Reads the file; undefined where there is none. */
 export function findSuiteFile(path: string): SuiteFile | undefined {

@@ -16,6 +16,7 @@ export interface SpecMessage {
   readonly ttl?: DurationMessage | undefined;
   readonly idleTimeout?: DurationMessage | undefined;
   readonly idleAction: number;
+  readonly image?: string;
 }
 
 /** The shape of google.protobuf.Duration. */
@@ -51,6 +52,9 @@ const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Ours, such as the variables that lead a supervisor to its credential. */
 const reservedPrefix = "SANDGATE_";
 const maximumVariables = 1000;
+const maximumImageCharacters = 512;
+/** As engines know images: a name with its registry, if any, and a tag or a digest. Nothing that a path or an option could be made of. */
+const imageName = /^[a-z0-9]+(?:[._:/-]+[A-Za-z0-9]+)*(?:@sha256:[0-9a-f]{64})?$/;
 
 const utf8Bytes = (text: string) => new TextEncoder().encode(text).length;
 
@@ -143,6 +147,13 @@ export function parseIdleAction(action: number, path: string, faults: FieldFault
   return idleActions[action];
 }
 
+function parseImage(image: string, faults: FieldFault[]): string | undefined {
+  if (image === "") return undefined;
+  if (image.length > maximumImageCharacters || image.includes("..") || !imageName.test(image))
+    faults.push({ field: "spec.image", fault: "must be the name of an image" });
+  return image;
+}
+
 /** Reads a request's spec. With no fault, the spec is complete: defaults are filled in. */
 export function parseSpec(message: SpecMessage | undefined): {
   readonly spec: SandboxSpec;
@@ -158,6 +169,7 @@ export function parseSpec(message: SpecMessage | undefined): {
   const ttlMs = parseTtl(message?.ttl, "spec.ttl", faults);
   const idleTimeoutMs = parseIdleTimeout(message?.idleTimeout, "spec.idle_timeout", faults);
   const idleAction = parseIdleAction(message?.idleAction ?? 0, "spec.idle_action", faults) ?? "STOP";
+  const image = parseImage(message?.image ?? "", faults);
   return {
     spec: {
       command: [...command],
@@ -166,6 +178,7 @@ export function parseSpec(message: SpecMessage | undefined): {
       ttlMs: ttlMs === 0 ? undefined : ttlMs,
       idleTimeoutMs: idleTimeoutMs === 0 ? undefined : idleTimeoutMs,
       idleAction,
+      ...(image !== undefined && { image }),
     },
     faults,
   };

@@ -12,6 +12,8 @@ export interface SandboxSpec {
   /** Stopped or deleted when it was idle for so long; undefined means never. */
   readonly idleTimeoutMs: number | undefined;
   readonly idleAction: IdleAction;
+  /** What it sees as its file system; undefined means what the driver gives to all that ask for nothing. */
+  readonly image?: string | undefined;
 }
 
 /** What becomes of a sandbox that has been idle for too long. */

@@ -78,6 +78,11 @@ export interface SandboxDriver {
   keepSpare?(newSandboxId: () => string): void;
   /** The id of the spare sandbox, for one new sandbox alone; undefined while there is none. */
   takeSpare?(): string | undefined;
+  /**
+   * Why no sandbox may be made of an image, in words that follow the name of a field; undefined where one may, whether the image is there or not.
+   * A driver without this has no images.
+   */
+  findImageFault?(image: string): string | undefined;
   /** Makes the sandbox's directories. Repeating it changes nothing. */
   prepare(sandboxId: string): Promise<SandboxEndpoints>;
   /**
@@ -103,14 +108,17 @@ export interface SandboxDriver {
   close(): Promise<void>;
 }
 
-/** The machine cannot run the sandbox. */
+/** The machine cannot run the sandbox. The message is for its owner: plain words, without a secret. */
 export class DriverRefusal extends Error {
   override readonly name = "DriverRefusal";
   /** What to type to mend it. */
   readonly mend: string;
+  /** Whether it may pass by itself, as an outage does, so that trying again is worth it. */
+  readonly mayPass: boolean;
 
-  constructor(fault: string, mend: string, options?: ErrorOptions) {
+  constructor(fault: string, mend: string, options: ErrorOptions & { readonly mayPass?: boolean } = {}) {
     super(fault, options);
     this.mend = mend;
+    this.mayPass = options.mayPass ?? false;
   }
 }

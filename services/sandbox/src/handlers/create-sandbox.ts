@@ -22,7 +22,7 @@ import { toSandboxMessage } from "./sandbox-message.ts";
 export interface CreateSandboxDeps {
   readonly store: Pick<SandboxStore, "create" | "recallAnswer">;
   readonly templates: Pick<TemplateStore, "findTemplate">;
-  readonly driver: Pick<SandboxDriver, "isolation">;
+  readonly driver: Pick<SandboxDriver, "isolation" | "findImageFault">;
   readonly reconciler: { whenAddressable(sandboxId: string, signal: AbortSignal): Promise<void> };
   readonly quotaOf: QuotaOf;
   readonly trustDomain: string;
@@ -57,7 +57,7 @@ async function record(
   },
 ): Promise<Uint8Array> {
   const { request, template, user, caller } = options;
-  const asked = readCreateRequest(template === undefined ? request : applyTemplate(template, request));
+  const asked = readCreateRequest(template === undefined ? request : applyTemplate(template, request), deps.driver);
   const { requestId, name, labels, spec, policy } = asked;
   const contentHash = template === undefined ? asked.contentHash : hashRequest(request);
   const { refusal } = await deps.driver.isolation();

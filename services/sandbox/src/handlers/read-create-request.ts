@@ -4,9 +4,11 @@ import { PolicySchema } from "@sandgate/api/policy";
 import type { CreateSandboxRequest } from "@sandgate/api/sandbox";
 import { findLabelFaults, type Labels, sortLabels } from "../domain/labels.ts";
 import { parseSpec } from "../domain/parse-spec.ts";
+import type { FieldFault } from "../domain/request-faults.ts";
 import { findRequestIdFault } from "../domain/request-id.ts";
 import { findNameFault } from "../domain/sandbox-name.ts";
 import type { SandboxSpec } from "../domain/sandbox-record.ts";
+import type { SandboxDriver } from "../drivers/sandbox-driver.ts";
 import { requireLintedPolicy } from "./require-linted-policy.ts";
 import { requireNoFaults } from "./require-no-faults.ts";
 
@@ -24,7 +26,10 @@ export interface CreateRequest {
 }
 
 /** Checks a CreateSandbox request. Throws REQUEST_INVALID with every fault, or POLICY_INVALID. */
-export function readCreateRequest(request: CreateSandboxRequest): CreateRequest {
+export function readCreateRequest(
+  request: CreateSandboxRequest,
+  driver: Pick<SandboxDriver, "findImageFault">,
+): CreateRequest {
   const { spec, faults } = parseSpec(request.spec);
   requireNoFaults(
     [
@@ -32,6 +37,7 @@ export function readCreateRequest(request: CreateSandboxRequest): CreateRequest 
       request.name === "" ? undefined : findNameFault(request.name),
       ...faults,
       ...findLabelFaults(request.labels),
+      findImageFault(spec, driver),
     ].filter((fault) => fault !== undefined),
   );
   const policy = toBinary(PolicySchema, requireLintedPolicy(request.policy));
@@ -43,6 +49,13 @@ export function readCreateRequest(request: CreateSandboxRequest): CreateRequest 
     policy,
     contentHash: hashContent(request, spec, policy),
   };
+}
+
+function findImageFault({ image }: SandboxSpec, driver: Pick<SandboxDriver, "findImageFault">): FieldFault | undefined {
+  if (image === undefined) return undefined;
+  const fault =
+    driver.findImageFault === undefined ? "must be empty: this driver has no images" : driver.findImageFault(image);
+  return fault === undefined ? undefined : { field: "spec.image", fault };
 }
 
 function hashContent(
@@ -60,6 +73,7 @@ function hashContent(
         // absent where there are none, as before there were labels: a request that is repeated across the upgrade is the same
         ...(marks.length > 0 ? [{ labels: marks }] : []),
         ...(spec.idleTimeoutMs === undefined ? [] : [{ idle: [spec.idleTimeoutMs, spec.idleAction] }]),
+        ...(spec.image === undefined ? [] : [{ image: spec.image }]),
       ]),
     )
     .update(policy)

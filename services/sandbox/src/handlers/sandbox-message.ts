@@ -25,6 +25,7 @@ export function toSpecMessage(spec: SandboxSpec): SandboxSpecMessage {
       openFiles: spec.limits.openFiles,
       fileSizeBytes: BigInt(spec.limits.fileSizeBytes),
     },
+    image: spec.image ?? "",
     ...(spec.ttlMs !== undefined && { ttl: durationFromMs(spec.ttlMs) }),
     ...(spec.idleTimeoutMs !== undefined && {
       idleTimeout: durationFromMs(spec.idleTimeoutMs),

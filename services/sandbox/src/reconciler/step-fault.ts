@@ -29,7 +29,9 @@ export class StepFault extends Error {
     super(what, { cause });
     this.stage = stage;
     this.mend = cause instanceof DriverRefusal ? cause.mend : undefined;
-    this.isLasting = cause instanceof DriverRefusal || (cause instanceof ServiceError && lasting.has(cause.reason));
+    this.isLasting =
+      (cause instanceof DriverRefusal && !cause.mayPass) ||
+      (cause instanceof ServiceError && lasting.has(cause.reason));
     this.fault = cause instanceof DriverRefusal || cause instanceof ServiceError ? `${what}: ${cause.message}` : what;
   }
 }

@@ -18,7 +18,7 @@ export interface SandboxRow {
   readonly name: string;
   readonly owner_user_id: string;
   readonly labels: Labels;
-  readonly spec: Pick<SandboxSpec, "command" | "environment" | "limits"> & { readonly ttlMs?: number };
+  readonly spec: Pick<SandboxSpec, "command" | "environment" | "limits" | "image"> & { readonly ttlMs?: number };
   readonly idle_timeout_ms: bigint | null;
   readonly idle_action: IdleAction;
   readonly policy_request_id: string;
@@ -110,6 +110,6 @@ export function toRecord(row: SandboxRow): SandboxRecord {
 }
 
 /** The part of a spec that is kept as JSON. */
-export function specJson({ command, environment, limits, ttlMs }: SandboxSpec): string {
-  return JSON.stringify({ command, environment, limits, ttlMs });
+export function specJson({ command, environment, limits, ttlMs, image }: SandboxSpec): string {
+  return JSON.stringify({ command, environment, limits, ttlMs, image });
 }

@@ -1,4 +1,4 @@
-import Docker from "dockerode";
+import type Docker from "dockerode";
 
 /** What went wrong between us and the engine. */
 export type EngineFaultKind =
@@ -25,12 +25,12 @@ export class EngineFault extends Error {
 
 /** A container engine behind a socket, asked with a deadline. */
 export class Engine {
-  readonly #docker: Docker;
+  readonly #socket: string;
   readonly #deadlineMs: number;
+  #client: Promise<Docker> | undefined;
 
   constructor(options: { readonly socket: string; readonly deadlineMs: number }) {
-    // Named, so that no variable such as DOCKER_HOST leads elsewhere.
-    this.#docker = new Docker({ ...elsewhere, socketPath: options.socket, protocol: "http" });
+    this.#socket = options.socket;
     this.#deadlineMs = options.deadlineMs;
   }
 
@@ -48,7 +48,8 @@ export class Engine {
     });
     silence.catch(() => {}); // it may come when nobody waits any more
     try {
-      return await Promise.race([ask(this.#docker, deadline), silence]);
+      this.#client ??= openClient(this.#socket);
+      return await Promise.race([ask(await this.#client, deadline), silence]);
     } catch (cause) {
       throw toFault(what, cause, deadline);
     }
@@ -101,6 +102,12 @@ export interface EngineEvent {
   readonly action: "die" | "oom";
   readonly containerId: string;
   readonly labels: Readonly<Record<string, string>>;
+}
+
+/** It is loaded only where there is an engine. No variable such as DOCKER_HOST leads elsewhere. */
+async function openClient(socketPath: string): Promise<Docker> {
+  const { default: Client } = await import("dockerode");
+  return new Client({ ...elsewhere, socketPath, protocol: "http" });
 }
 
 /** What the client would otherwise take from its environment. */
