@@ -26,6 +26,7 @@ export async function probeConfinement(options: {
     environment: {},
     workingDirectory: "",
     streams: { kind: "pipes" },
+    ownCode: true, // NODE_OPTIONS of a spec, or of an image, would have the probe say what its author likes
   });
   process.stdin?.end();
   const kill = setTimeout(() => process.kill(), timeoutMs);

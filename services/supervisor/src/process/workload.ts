@@ -33,6 +33,8 @@ export interface WorkloadStart {
   readonly environment: Readonly<Record<string, string>>;
   readonly workingDirectory: string;
   readonly streams: WorkloadStreams;
+  /** Whether it gets none of the sandbox's own variables, which could put other code into it. */
+  readonly ownCode?: boolean;
 }
 
 /** Prepares what every process needs: pipes, the system call filter, the view of the system. */
@@ -72,7 +74,7 @@ export async function createWorkload(options: {
             forwarderPort: workload.forwarderPort,
             own: {
               ...(request.streams.kind === "terminal" ? { TERM: "xterm-256color" } : {}),
-              ...config.workload.environment,
+              ...(request.ownCode === true ? {} : config.workload.environment),
               ...request.environment,
             },
           }),

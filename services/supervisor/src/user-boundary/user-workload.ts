@@ -36,7 +36,7 @@ export async function createUserWorkload(options: {
     configure: (next) => {
       config = next;
     },
-    start: async ({ command, environment, workingDirectory, streams }) => {
+    start: async ({ command, environment, workingDirectory, streams, ownCode = false }) => {
       const terminal = streams.kind === "terminal";
       const process = await startUserProcess({
         command: userCommand({
@@ -47,7 +47,11 @@ export async function createUserWorkload(options: {
             environment: workloadEnvironment({
               sandboxId,
               forwarderPort: workload.forwarderPort,
-              own: { ...(terminal && { TERM: "xterm-256color" }), ...config.workload.environment, ...environment },
+              own: {
+                ...(terminal && { TERM: "xterm-256color" }),
+                ...(ownCode ? {} : config.workload.environment),
+                ...environment,
+              },
             }),
           },
           limits: withinHardLimits(config.workload.limits, hardLimits),

@@ -241,9 +241,8 @@ export class DockerDriver implements SandboxDriver {
       this.#filtered = "seccomp" in trial && trial.seccomp;
       return describeIsolation({ runtime: choice.runtime, limits, trial });
     } catch (cause) {
-      if (cause instanceof DriverRefusal) return refused(cause.message, cause.mend);
-      if (!(cause instanceof EngineFault)) throw cause;
-      return refused(engineFaults[cause.kind], `docker --host unix://${this.#options.socket} info`);
+      if (!(cause instanceof DriverRefusal)) throw cause;
+      return refused(cause.message, cause.mend);
     }
   }
 
@@ -500,12 +499,6 @@ export class DockerDriver implements SandboxDriver {
 }
 
 const trialMs = 20_000;
-
-const engineFaults = {
-  unreachable: "the container engine cannot be reached",
-  silent: "the container engine does not answer",
-  refused: "the container engine refuses what it is asked",
-} as const;
 
 /** What is meant to be gone is gone already. */
 function ignoreMissing(cause: unknown): void {

@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -100,7 +100,7 @@ async function importImages(docker: Docker, directory: string): Promise<void> {
   const bare = join(directory, "bare");
   await mkdir(join(bare, "app"), { recursive: true });
   await cp(busybox, join(bare, "app/busybox"));
-  await importImage(docker, { root: full, image: images.busybox, changes: ["ENV FROM_IMAGE=yes PATH=/bin"] });
+  await importImage(docker, { root: full, image: images.busybox, changes: ["ENV FROM_IMAGE=yes"] });
   await importImage(docker, { root: full, image: images.forbidden, changes: [] });
   await importImage(docker, { root: bare, image: images.bare, changes: ["WORKDIR /nowhere", "USER 12:34"] });
   await importImage(docker, {
@@ -123,12 +123,12 @@ async function importImages(docker: Docker, directory: string): Promise<void> {
 
 /** What an image may hold to become the supervisor's: names that stand for root, libraries that are loaded into every program. */
 async function addHostileFiles(root: string): Promise<void> {
-  const { writeFile } = await import("node:fs/promises");
   await writeFile(join(root, "etc/passwd"), "65532:x:0:0::/:/bin/sh\n");
   await writeFile(join(root, "etc/group"), "65532:x:0:\n");
   await writeFile(join(root, "etc/nsswitch.conf"), "passwd: evil\ngroup: evil\nhosts: evil\n");
   await writeFile(join(root, "etc/ld.so.preload"), "/evil.so\n");
-  await writeFile(join(root, "evil.js"), "require('fs').writeFileSync('/tmp/evil', 'ran');\n");
+  const forgery = JSON.stringify([{ name: "forged", confined: true, detail: "" }]);
+  await writeFile(join(root, "evil.js"), `console.log(${JSON.stringify(forgery)}); process.exit(0);\n`);
 }
 
 async function importImage(

@@ -1,4 +1,6 @@
+import { Agent } from "node:http";
 import type Docker from "dockerode";
+import { DriverRefusal } from "../sandbox-driver.ts";
 
 /** What went wrong between us and the engine. */
 export type EngineFaultKind =
@@ -9,19 +11,34 @@ export type EngineFaultKind =
   /** An answer that says no. */
   | "refused";
 
-/** The container engine did not do what it was asked. */
-export class EngineFault extends Error {
-  override readonly name = "EngineFault";
+/** The container engine did not do what it was asked, which may pass. */
+export class EngineFault extends DriverRefusal {
   readonly kind: EngineFaultKind;
+  /** What it was asked, in plain words. */
+  readonly asked: string;
   /** Of the engine's answer. */
   readonly status: number | undefined;
 
-  constructor(kind: EngineFaultKind, what: string, options: { status?: number | undefined; cause?: unknown } = {}) {
-    super(what, { cause: options.cause });
+  constructor(options: {
+    readonly kind: EngineFaultKind;
+    readonly asked: string;
+    readonly socket: string;
+    readonly status?: number;
+    readonly cause?: unknown;
+  }) {
+    const { kind, asked, socket, status, cause } = options;
+    super(messages[kind], `docker --host unix://${socket} info`, { cause, mayPass: true });
     this.kind = kind;
-    this.status = options.status;
+    this.asked = asked;
+    this.status = status;
   }
 }
+
+const messages: Readonly<Record<EngineFaultKind, string>> = {
+  unreachable: "the container engine cannot be reached",
+  silent: "the container engine does not answer",
+  refused: "the container engine refuses what it is asked",
+};
 
 /** A container engine behind a socket, asked with a deadline. */
 export class Engine {
@@ -34,31 +51,26 @@ export class Engine {
     this.#deadlineMs = options.deadlineMs;
   }
 
-  /** Asks for one thing. Throws EngineFault; `what` says in plain words what was asked. */
-  async ask<T>(what: string, ask: (docker: Docker, signal: AbortSignal) => Promise<T>, extraMs = 0): Promise<T> {
+  /** Asks for one thing. Throws EngineFault; `asked` says in plain words what. */
+  async ask<T>(asked: string, ask: (docker: Docker, signal: AbortSignal) => Promise<T>, extraMs = 0): Promise<T> {
     const deadline = AbortSignal.timeout(this.#deadlineMs + extraMs);
     const silence = new Promise<never>((_, reject) => {
-      deadline.addEventListener(
-        "abort",
-        () => reject(new EngineFault("silent", `the engine did not answer: ${what}`)),
-        {
-          once: true,
-        },
-      );
+      const late = (): void => reject(new EngineFault({ kind: "silent", asked, socket: this.#socket }));
+      deadline.addEventListener("abort", late, { once: true });
     });
     silence.catch(() => {}); // it may come when nobody waits any more
     try {
       this.#client ??= openClient(this.#socket);
       return await Promise.race([ask(await this.#client, deadline), silence]);
     } catch (cause) {
-      throw toFault(what, cause, deadline);
+      throw this.#toFault(asked, cause, deadline);
     }
   }
 
   /** As `ask`; undefined where the engine has no such thing. */
-  async find<T>(what: string, ask: (docker: Docker, signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+  async find<T>(asked: string, ask: (docker: Docker, signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.ask(what, ask);
+      return await this.ask(asked, ask);
     } catch (cause) {
       if (cause instanceof EngineFault && cause.status === 404) return undefined;
       throw cause;
@@ -90,10 +102,18 @@ export class Engine {
         }
       }
     } catch (cause) {
-      if (!signal.aborted) throw toFault("events", cause, signal);
+      if (!signal.aborted) throw this.#toFault("events", cause, signal);
     } finally {
       if ("destroy" in stream && typeof stream.destroy === "function") stream.destroy();
     }
+  }
+
+  #toFault(asked: string, cause: unknown, deadline: AbortSignal): EngineFault {
+    if (cause instanceof EngineFault) return cause;
+    const { statusCode: status } = cause as { statusCode?: unknown };
+    const common = { asked, socket: this.#socket, cause };
+    if (typeof status === "number") return new EngineFault({ ...common, kind: "refused", status });
+    return new EngineFault({ ...common, kind: deadline.aborted ? "silent" : "unreachable" });
   }
 }
 
@@ -107,7 +127,9 @@ export interface EngineEvent {
 /** It is loaded only where there is an engine. No variable such as DOCKER_HOST leads elsewhere. */
 async function openClient(socketPath: string): Promise<Docker> {
   const { default: Client } = await import("dockerode");
-  return new Client({ ...elsewhere, socketPath, protocol: "http" });
+  // A connection for each question: one that was kept would be dead after a restart of the engine.
+  const options = { ...elsewhere, socketPath, protocol: "http" as const, agent: new Agent({ keepAlive: false }) };
+  return new Client(options);
 }
 
 /** What the client would otherwise take from its environment. */
@@ -129,14 +151,4 @@ function parseEvent(line: string): EngineEvent | undefined {
   };
   if ((Action !== "die" && Action !== "died" && Action !== "oom") || typeof Actor?.ID !== "string") return undefined;
   return { action: Action === "oom" ? "oom" : "die", containerId: Actor.ID, labels: Actor.Attributes ?? {} };
-}
-
-function toFault(what: string, cause: unknown, deadline: AbortSignal): EngineFault {
-  if (cause instanceof EngineFault) return cause;
-  const { statusCode: status, code } = cause as { statusCode?: unknown; code?: unknown };
-  if (typeof status === "number") return new EngineFault("refused", `the engine refused: ${what}`, { status, cause });
-  if (deadline.aborted) return new EngineFault("silent", `the engine did not answer: ${what}`, { cause });
-  return new EngineFault("unreachable", `the engine cannot be reached (${String(code ?? "broken off")}): ${what}`, {
-    cause,
-  });
 }
