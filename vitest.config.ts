@@ -14,7 +14,6 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["libs/*/src/**/*.test.ts", "services/*/src/**/*.test.ts", "scripts/**/*.test.ts"],
-          exclude: ["**/*.engine.test.ts"],
           isolate: false, // modules keep no state, so that files need not load them again and again
         },
       },
@@ -30,7 +29,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "engines",
-          include: ["services/sandbox/src/**/*.engine.test.ts", "test/engines/**/*.test.ts"],
+          include: ["test/engines/**/*.test.ts"],
           fileParallelism: false,
         },
       },

@@ -1,5 +1,5 @@
 import { durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import { IdleAction, Phase, type Sandbox } from "@sandgate/api/sandbox";
+import { IdleAction, Phase, type ProcessExit, type Sandbox } from "@sandgate/api/sandbox";
 import { escapeLine } from "./escape-control.ts";
 import type { Output } from "./output.ts";
 import { formatDuration } from "./quantities.ts";
@@ -66,8 +66,9 @@ function momentAhead(time: Timestamp, now: number): string {
 }
 
 /** How a process ended, in words. */
-function describeExit(exit: { readonly code: number; readonly signal: string }): string {
-  return exit.signal === "" ? `exited with ${exit.code}` : `ended by ${escapeLine(exit.signal)}`;
+function describeExit(exit: ProcessExit): string {
+  if (exit.signal === "") return `exited with ${exit.code}`;
+  return `ended by ${escapeLine(exit.signal)}${exit.outOfMemory ? ": the sandbox's memory was used up" : ""}`;
 }
 
 /** How long ago a moment was, for a table. */

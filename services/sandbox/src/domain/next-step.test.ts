@@ -174,6 +174,12 @@ describe("the reconciler's next step for a sandbox that is wanted", () => {
       "FAILED run: the main process was ended by a signal",
     ],
     [
+      "ready, main killed for its memory",
+      { phase: "READY", spec: command, mainExit: { kind: "signalled", signal: "SIGKILL", outOfMemory: true } },
+      {},
+      "FAILED run: the main process was ended because the sandbox's memory was used up",
+    ],
+    [
       "ready, an exit of a main process that it does not have",
       { phase: "READY", mainExit: { kind: "exited", code: 0 } },
       {},

@@ -87,9 +87,14 @@ function fail(row: SandboxRecord, stage: Stage, fault: string, retriable: boolea
 function endOfMain(row: SandboxRecord): Step {
   const exit = row.mainExit;
   if (exit?.kind === "exited" && exit.code === 0) return { kind: "record", phase: "COMPLETED", waitingFor: [] };
-  const fault =
-    exit?.kind === "signalled" ? "the main process was ended by a signal" : "the main process exited with an error";
-  return fail(row, "run", fault, false);
+  return fail(row, "run", faultOf(exit), false);
+}
+
+function faultOf(exit: SandboxRecord["mainExit"]): string {
+  if (exit?.kind !== "signalled") return "the main process exited with an error";
+  return exit.outOfMemory === true
+    ? "the main process was ended because the sandbox's memory was used up"
+    : "the main process was ended by a signal";
 }
 
 /** Why a started sandbox can not go on, if it cannot. */

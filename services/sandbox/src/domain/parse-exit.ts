@@ -7,7 +7,9 @@ const signalled = 2;
 
 /** How a main process ended, or what is wrong with the report. */
 export function parseExit(
-  message: { readonly reason: number; readonly code: number; readonly signal: string } | undefined,
+  message:
+    | { readonly reason: number; readonly code: number; readonly signal: string; readonly outOfMemory?: boolean }
+    | undefined,
 ): MainExit | FieldFault {
   switch (message?.reason) {
     case exited:
@@ -16,7 +18,11 @@ export function parseExit(
     case signalled:
       if (!/^SIG[A-Z0-9+]{1,12}$/.test(message.signal))
         return { field: "exit.signal", fault: "must be the name of a signal" };
-      return { kind: "signalled", signal: message.signal };
+      return {
+        kind: "signalled",
+        signal: message.signal,
+        ...(message.outOfMemory === true ? { outOfMemory: true } : {}),
+      };
     default:
       return { field: "exit.reason", fault: "must be EXITED or SIGNALLED" };
   }

@@ -6,6 +6,14 @@ const spec = (part: Partial<SpecMessage>): SpecMessage => ({ command: [], enviro
 const limits = (part: object) => ({ processMemoryBytes: 0n, processes: 0, openFiles: 0, fileSizeBytes: 0n, ...part });
 
 describe("parseSpec", () => {
+  it.each([
+    "python:3.14-slim",
+    "registry.example:5000/team/app_x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "library/busybox",
+  ])("takes the image %s", (image) => {
+    expect(parseSpec(spec({ image }))).toMatchObject({ faults: [], spec: { image } });
+  });
+
   it("fills in the documented defaults", () => {
     expect(parseSpec(undefined)).toEqual({
       faults: [],
@@ -25,6 +33,11 @@ describe("parseSpec", () => {
     ["spec.command", spec({ command: ["sh", "a\0b"] })],
     ["spec.command", spec({ command: Array.from({ length: 1025 }, () => "x") })],
     ["spec.command", spec({ command: ["x".repeat(128 * 1024)] })],
+    ["spec.image", spec({ image: "../../etc" })],
+    ["spec.image", spec({ image: "--privileged" })],
+    ["spec.image", spec({ image: "a b" })],
+    ["spec.image", spec({ image: "python:3\n" })],
+    ["spec.image", spec({ image: `x${"y".repeat(512)}` })],
     ["spec.environment", spec({ environment: { "1A": "x" } })],
     ["spec.environment", spec({ environment: { "A=B": "x" } })],
     ["spec.environment", spec({ environment: { A: "x\0" } })],

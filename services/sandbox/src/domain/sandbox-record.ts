@@ -42,7 +42,11 @@ export interface Failure {
 /** How a main process ended. */
 export type MainExit =
   | { readonly kind: "exited"; readonly code: number }
-  | { readonly kind: "signalled"; readonly signal: string };
+  | {
+      readonly kind: "signalled";
+      readonly signal: string /** By the kernel, for the sandbox's limit. */;
+      readonly outOfMemory?: true;
+    };
 
 /** What the start-up probe of the present incarnation found. */
 export type Confinement = "unproved" | "proved" | "broken";

@@ -113,6 +113,23 @@ describe("CreateSandbox", () => {
     expect(JSON.stringify(toJson(CreateSandboxResponseSchema, response))).not.toMatch(/token|bootstrap/);
   });
 
+  it("refuses an image where the driver has none, or allows it not, before anything is stored; and keeps the one that is asked for", async () => {
+    const before = await countRows();
+    await expect(service.create({ spec: { image: "python:3" } })).rejects.toMatchObject({
+      reason: "REQUEST_INVALID",
+      metadata: { field: "spec.image" },
+    });
+    const findImageFault = (image: string) => (image === "python:3" ? undefined : "is not allowed");
+    const imaging = await startSandboxService(database, world, {
+      deps: { driver: { ...world.driver, findImageFault } },
+    });
+    await expect(imaging.create({ spec: { image: "ruby:3" } })).rejects.toMatchObject({ reason: "REQUEST_INVALID" });
+    expect(await countRows()).toBe(before);
+    const id = await imaging.create({ spec: { image: "python:3" } });
+    expect((await imaging.asUser().getSandbox({ sandbox: id })).sandbox?.spec?.image).toBe("python:3");
+    await imaging.stop();
+  });
+
   it("gives a sandbox without a name one", async () => {
     const id = await service.create();
     expect((await service.asUser().getSandbox({ sandbox: id })).sandbox?.name).toBe(`box-${id.slice(4, 12)}`);

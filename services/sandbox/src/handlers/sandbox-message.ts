@@ -39,7 +39,11 @@ function toExitMessage(exit: MainExit): ProcessExit {
     case "exited":
       return create(ProcessExitSchema, { reason: ExitReason.EXITED, code: exit.code });
     case "signalled":
-      return create(ProcessExitSchema, { reason: ExitReason.SIGNALLED, signal: exit.signal });
+      return create(ProcessExitSchema, {
+        reason: ExitReason.SIGNALLED,
+        signal: exit.signal,
+        outOfMemory: exit.outOfMemory ?? false,
+      });
   }
 }
 

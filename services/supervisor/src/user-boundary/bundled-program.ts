@@ -1,8 +1,5 @@
 const root = "/opt/sandgate";
 
-/** The directory of the supervisor's own files, which no workload can enter. */
-export const supervisorDirectory = `${root}/supervisor`;
-
 /**
  * How to start a program that the driver brought into a container whose image may have none: by the bundle's own loader, with its own
  * libraries. Must be started with an environment of ours: the loader obeys variables.

@@ -20,6 +20,9 @@ export interface TestEngine {
   close(): Promise<void>;
 }
 
+/** What the engine says of a container. */
+export type ContainerFacts = Docker.ContainerInspectInfo;
+
 /** What there is in the images: nothing comes from a registry. */
 export const images = {
   /** Busybox, and nothing else: a shell, but no C library. */

@@ -7,8 +7,8 @@ import { create } from "@bufbuild/protobuf";
 import { SandboxSpecSchema } from "@sandgate/api/sandbox";
 import { buildSupervisor } from "@sandgate/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newSandboxId } from "../sandbox-driver.contract.ts";
-import { DockerDriver } from "./docker-driver.ts";
+import { DockerDriver } from "../../services/sandbox/src/drivers/docker/docker-driver.ts";
+import { newSandboxId } from "../../services/sandbox/src/drivers/sandbox-driver.contract.ts";
 
 const deadlineMs = 300;
 const mebibyte = 1024 * 1024;

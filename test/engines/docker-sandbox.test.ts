@@ -4,15 +4,22 @@ import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ExitReason, SandboxSpecSchema } from "@sandgate/api/sandbox";
 import { createFakeControlPlane, type FakeControlPlane, type FakeSession } from "@sandgate/testing";
-import type { ContainerInspectInfo } from "dockerode";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { newSandboxId } from "../sandbox-driver.contract.ts";
-import type { DriverExit } from "../sandbox-driver.ts";
-import { processesOf } from "../sandbox-traces.fixture.ts";
-import { supervisorCapabilities } from "./container-options.ts";
-import { type DockerDriverUnderTest, startDockerDriver } from "./docker-driver.fixture.ts";
-import { unframe } from "./docker-driver.ts";
-import { images, startDockerEngine, type TestEngine } from "./docker-engine.fixture.ts";
+import { supervisorCapabilities } from "../../services/sandbox/src/drivers/docker/container-options.ts";
+import {
+  type DockerDriverUnderTest,
+  startDockerDriver,
+} from "../../services/sandbox/src/drivers/docker/docker-driver.fixture.ts";
+import { unframe } from "../../services/sandbox/src/drivers/docker/docker-driver.ts";
+import {
+  type ContainerFacts,
+  images,
+  startDockerEngine,
+  type TestEngine,
+} from "../../services/sandbox/src/drivers/docker/docker-engine.fixture.ts";
+import { newSandboxId } from "../../services/sandbox/src/drivers/sandbox-driver.contract.ts";
+import type { DriverExit } from "../../services/sandbox/src/drivers/sandbox-driver.ts";
+import { processesOf } from "../../services/sandbox/src/drivers/sandbox-traces.fixture.ts";
 
 const mebibyte = 1024 * 1024;
 type Spec = MessageInitShape<typeof SandboxSpecSchema>;
@@ -27,7 +34,7 @@ interface Running {
     more?: { environment?: Record<string, string>; workingDirectory?: string },
   ): ReturnType<ReturnType<FakeControlPlane["exec"]>["collect"]>;
   sh(script: string): ReturnType<Running["run"]>;
-  inspect(): Promise<ContainerInspectInfo>;
+  inspect(): Promise<ContainerFacts>;
 }
 
 let engine: TestEngine;
@@ -100,7 +107,7 @@ const nextExit = (): Promise<DriverExit> =>
 
 describe("a container that the docker driver makes", () => {
   let sandbox: Running;
-  let info: ContainerInspectInfo;
+  let info: ContainerFacts;
   beforeAll(async () => {
     sandbox = await start({ limits: { openFiles: 200, processes: 100 } });
     info = await sandbox.inspect();
