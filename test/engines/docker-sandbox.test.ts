@@ -376,6 +376,19 @@ describe("a supervisor's capabilities", () => {
 describe("an image", () => {
   afterEach(clear);
 
+  it("S1-12: brings no way past the network namespace: every workload has a filter on top of the engine's", async () => {
+    const { run } = await start({ image: images.perl });
+    // unix, inet, inet6; packet, tipc, bluetooth, alg, vsock (the hypervisor), xdp
+    const script =
+      "for (1, 2, 10, 17, 30, 31, 38, 40, 44) { print socket(my $s, $_, 1, 0) ? qq($_\\n) : qq($_ $!\\n) }";
+    const { stdout } = await run(["/usr/bin/perl", "-e", script]);
+    const refused = "Address family not supported by protocol";
+    expect(stdout.trim().split("\n")).toEqual([
+      ...["1", "2", "10"],
+      ...[17, 30, 31, 38, 40, 44].map((family) => `${family} ${refused}`),
+    ]);
+  });
+
   it("may have no shell, no C library, no directory and another user", async () => {
     const sandbox = await start({ image: images.bare });
     expect((await sandbox.session.confinement).checks.filter(({ confined }) => !confined)).toEqual([]);

@@ -13,7 +13,9 @@ import { bundledProgram } from "./user-boundary/bundled-program.ts";
 const stopGraceMs = 60_000;
 
 /** Where things are, which depends on who makes the workload's namespaces. */
-function placesOf({ kind }: Boundary): Pick<SupervisorOptions, "runtime" | "privateDirectory" | "identityDirectory"> {
+function placesOf({
+  kind,
+}: Boundary): Pick<SupervisorOptions, "runtime" | "privateDirectory" | "programDirectory" | "identityDirectory"> {
   switch (kind) {
     case "namespaces":
       return { runtime: ["/opt/sandgate/bin/node"], privateDirectory: "/tmp" };
@@ -22,6 +24,7 @@ function placesOf({ kind }: Boundary): Pick<SupervisorOptions, "runtime" | "priv
         runtime: bundledProgram("node"),
         privateDirectory: "/run/sandgate",
         identityDirectory: "/run/identity",
+        programDirectory: "/run/launch",
       };
   }
 }

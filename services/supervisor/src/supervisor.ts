@@ -37,6 +37,8 @@ export interface SupervisorOptions {
   readonly runtime: readonly string[];
   /** A directory that only the supervisor sees. */
   readonly privateDirectory: string;
+  /** A directory whose programs the workload can run, where it is another user. */
+  readonly programDirectory?: string;
   /** A directory that the workload can read, for its identity socket; default: one that each of its processes gets to see. */
   readonly identityDirectory?: string;
   /** Where an operator's questions are answered, out of the workload's sight. */
@@ -183,7 +185,12 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   });
   const preparing =
     boundary.kind === "user"
-      ? createUserWorkload({ config, boundary, privateDirectory })
+      ? createUserWorkload({
+          config,
+          boundary,
+          privateDirectory,
+          programDirectory: options.programDirectory ?? privateDirectory,
+        })
       : createWorkload({ config, privateDirectory, identityDirectory });
   const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
   let endWorkload: (graceMs: number) => Promise<void> = async () => {};

@@ -4,7 +4,13 @@ import { userCommand } from "./user-command.ts";
 
 const request: WorkloadRequest = { command: ["id"], environment: {}, workingDirectory: "", terminal: false };
 const command = (change: Partial<WorkloadRequest>, limits = {}) => {
-  const { file, args } = userCommand({ request: { ...request, ...change }, limits, uid: 65_532, gid: 65_532 });
+  const { file, args } = userCommand({
+    request: { ...request, ...change },
+    limits,
+    uid: 65_532,
+    gid: 65_532,
+    filter: "/f",
+  });
   return [file, ...args];
 };
 /** What comes behind the last program of ours, which is the workload's user already. */
@@ -27,7 +33,7 @@ describe("the command line of a process of another user", () => {
     const words = command({ environment: { LD_PRELOAD: "/workspace/evil.so" }, command: ["evil", "--reuid", "0"] });
     const before = words.slice(0, words.indexOf("/opt/sandgate/programs/env"));
     expect(before.join(" ")).toContain(
-      "setpriv --reuid 65532 --regid 65532 --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs --",
+      "setpriv --reuid 65532 --regid 65532 --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs -- /f ",
     );
     expect(before.join(" ")).not.toContain("evil");
     expect(behind(words)).toEqual([

@@ -15,8 +15,10 @@ export function userCommand(options: {
   readonly limits: WorkloadLimits;
   readonly uid: number;
   readonly gid: number;
+  /** The path of the program that filters system calls; undefined where there is none for this architecture. */
+  readonly filter: string | undefined;
 }): { readonly file: string; readonly args: readonly string[] } {
-  const { request, uid, gid } = options;
+  const { request, uid, gid, filter } = options;
   requirePlain(request);
   const [program = ""] = request.command;
   // the last program would take it for a variable
@@ -28,6 +30,7 @@ export function userCommand(options: {
     ...[...bundledProgram("prlimit"), ...limitArguments(limits), "--"],
     ...[...bundledProgram("setpriv"), "--reuid", String(uid), "--regid", String(gid), "--clear-groups"],
     ...["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"],
+    ...(filter === undefined ? [] : [filter]),
     // With a terminal: a session that the process leads, so that ^C reaches it alone.
     ...(request.terminal ? [...bundledProgram("setsid"), "--ctty"] : []),
     ...[...bundledProgram("env"), "-i", "-C", posix.resolve("/workspace", request.workingDirectory)],

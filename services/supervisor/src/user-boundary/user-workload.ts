@@ -1,4 +1,7 @@
 import { readFileSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
+import { arch } from "node:os";
+import { join } from "node:path";
 import { FifoPool } from "../process/fifo-pool.ts";
 import { type Workload, type WorkloadConfig, withinHardLimits } from "../process/workload.ts";
 import { workloadEnvironment } from "../process/workload-command.ts";
@@ -6,6 +9,7 @@ import type { WorkloadProcess } from "../process/workload-process.ts";
 import type { Boundary, SupervisorConfig } from "../supervisor-config.ts";
 import { bundledProgram } from "./bundled-program.ts";
 import { hasProcess, killUser, terminateUser } from "./container-processes.ts";
+import { filterProgram } from "./filter-program.ts";
 import { userCommand } from "./user-command.ts";
 import { startUserProcess } from "./user-process.ts";
 
@@ -17,6 +21,8 @@ export async function createUserWorkload(options: {
   readonly boundary: Extract<Boundary, { kind: "user" }>;
   /** A directory that only the supervisor sees. */
   readonly privateDirectory: string;
+  /** A directory whose programs the workload can run and not write. */
+  readonly programDirectory: string;
 }): Promise<Workload> {
   const { sandboxId, forwarderPort } = options.config;
   const { uid, gid, filtered } = options.boundary;
@@ -26,6 +32,7 @@ export async function createUserWorkload(options: {
     batch: 12,
     shared: { mkfifo: bundledProgram("mkfifo") },
   });
+  const filter = await writeFilterProgram(options.programDirectory);
   const hardLimits = readFileSync("/proc/self/limits", "latin1");
   const running = new Set<WorkloadProcess>();
   let ending = false;
@@ -57,6 +64,7 @@ export async function createUserWorkload(options: {
           limits: withinHardLimits(config.workload.limits, hardLimits),
           uid,
           gid,
+          filter,
         }),
         streams,
         pipes,
@@ -78,4 +86,13 @@ export async function createUserWorkload(options: {
     },
   };
   return workload;
+}
+
+async function writeFilterProgram(directory: string): Promise<string | undefined> {
+  const program = filterProgram(arch());
+  if (program === undefined) return undefined;
+  const path = join(directory, "filtered");
+  await writeFile(path, program);
+  await chmod(path, 0o755);
+  return path;
 }

@@ -106,6 +106,7 @@ export function containerOptions(options: {
       Tmpfs: {
         "/run/sandgate": inMemory(16 * 1024 * 1024, "noexec,mode=0700"),
         "/run/identity": inMemory(64 * 1024, "noexec,mode=0755"),
+        "/run/launch": inMemory(64 * 1024, "exec,mode=0755"), // the supervisor makes a program there
         "/tmp": inMemory(limits.temporaryBytes, "exec,mode=1777"),
         ...(limits.workspaceBytes === undefined
           ? {}

@@ -44,7 +44,7 @@ export async function startDockerDriver(
         files,
         socket: engine.socket,
         defaultImage: images.busybox,
-        allowedImages: [images.bare, images.hostile, images.overlaid, "sandgate.test/absent:*"],
+        allowedImages: [images.bare, images.perl, images.hostile, images.overlaid, "sandgate.test/absent:*"],
         minimumIsolation: "container",
         limits: {
           memoryBytes: 256 * mebibyte,

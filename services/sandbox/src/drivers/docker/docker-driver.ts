@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chown, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { arch } from "node:os";
 import { join, resolve } from "node:path";
 import type { SandboxSpec } from "@sandgate/api/sandbox";
 import { replaceFile, SandboxDirectories, type SandboxPaths } from "../sandbox-directories.ts";
@@ -239,7 +240,7 @@ export class DockerDriver implements SandboxDriver {
       const limits = this.#limitsOf(undefined);
       const trial = await this.#tryOut({ image, limits, runtime: choice.runtime });
       this.#filtered = "seccomp" in trial && trial.seccomp;
-      return describeIsolation({ runtime: choice.runtime, limits, trial });
+      return describeIsolation({ runtime: choice.runtime, limits, trial, architecture: arch() });
     } catch (cause) {
       if (!(cause instanceof DriverRefusal)) throw cause;
       return refused(cause.message, cause.mend);

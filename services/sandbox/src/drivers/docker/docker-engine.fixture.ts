@@ -1,8 +1,8 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import Docker from "dockerode";
@@ -27,6 +27,8 @@ export type ContainerFacts = Docker.ContainerInspectInfo;
 export const images = {
   /** Busybox, and nothing else: a shell, but no C library. */
   busybox: "sandgate.test/busybox:1",
+  /** Busybox and Perl, which makes any system call, with the machine's C library. */
+  perl: "sandgate.test/perl:1",
   /** One static program: no shell, no /tmp, no /etc. */
   bare: "sandgate.test/bare:1",
   /** Wants to get into the supervisor. */
@@ -111,6 +113,8 @@ async function importImages(docker: Docker, directory: string): Promise<void> {
     image: images.overlaid,
     changes: ["VOLUME /opt/sandgate/supervisor"],
   });
+  await addPerl(full);
+  await importImage(docker, { root: full, image: images.perl, changes: [] });
   await addHostileFiles(full);
   await importImage(docker, {
     root: full,
@@ -122,6 +126,15 @@ async function importImages(docker: Docker, directory: string): Promise<void> {
       "VOLUME /data",
     ],
   });
+}
+
+/** Perl is on every Debian. */
+async function addPerl(root: string): Promise<void> {
+  const { stdout } = await promisify(execFile)("ldd", ["/usr/bin/perl"]);
+  for (const path of ["/usr/bin/perl", ...(stdout.match(/\/\S+(?= \()/g) ?? [])]) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await copyFile(path, join(root, path)); // what a link leads to
+  }
 }
 
 /** What an image may hold to become the supervisor's: names that stand for root, libraries that are loaded into every program. */

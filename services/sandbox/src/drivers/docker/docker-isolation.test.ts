@@ -21,7 +21,7 @@ const good: TrialReport = {
   cpus: 2,
 };
 const gapsOf = (trial: TrialReport, runtime?: string): readonly string[] =>
-  describeIsolation({ runtime, limits, trial }).gaps.map(({ name }) => name);
+  describeIsolation({ architecture: "x64", runtime, limits, trial }).gaps.map(({ name }) => name);
 
 describe("S0-23: the runtime", () => {
   const both = { Runtimes: { runc: {}, runsc: {} } };
@@ -62,7 +62,12 @@ describe("what a trial proves", () => {
   it("is guaranteed; what it does not prove is a gap with a mend", () => {
     expect(gapsOf(good)).toEqual(["own-kernel", "disk"]);
     const poor = { ...good, seccomp: false, memoryBytes: undefined, processes: undefined, cpus: 1 };
-    const { gaps, guarantees } = describeIsolation({ runtime: undefined, limits, trial: poor });
+    const { gaps, guarantees } = describeIsolation({
+      architecture: "riscv64",
+      runtime: undefined,
+      limits,
+      trial: poor,
+    });
     expect(gaps.map(({ name }) => name)).toEqual([
       "own-kernel",
       "system-call-filter",
@@ -76,7 +81,12 @@ describe("what a trial proves", () => {
   });
 
   it("bounds the disk where the workspace has a size", () => {
-    const sized = describeIsolation({ runtime: undefined, limits: { ...limits, workspaceBytes: 9 }, trial: good });
+    const sized = describeIsolation({
+      architecture: "x64",
+      runtime: undefined,
+      limits: { ...limits, workspaceBytes: 9 },
+      trial: good,
+    });
     expect(sized.gaps.map(({ name }) => name)).toEqual(["own-kernel"]);
   });
 
@@ -92,7 +102,7 @@ describe("what a trial proves", () => {
     ["a network", { ...good, interfaces: ["lo", "eth0"] }, undefined, /network interface/],
     ["new privileges", { ...good, noNewPrivileges: false }, undefined, /no-new-privileges/],
   ] as const)("is nothing with %s: a refusal", (_, trial, runtime, fault) => {
-    const { refusal, guarantees } = describeIsolation({ runtime, limits, trial });
+    const { refusal, guarantees } = describeIsolation({ architecture: "x64", runtime, limits, trial });
     expect(refusal?.fault).toMatch(fault);
     expect(refusal?.mend).not.toBe("");
     expect(guarantees).toEqual([]);

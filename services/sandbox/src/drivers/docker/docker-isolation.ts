@@ -52,8 +52,11 @@ export function describeIsolation(options: {
   readonly runtime: string | undefined;
   readonly limits: ContainerLimits;
   readonly trial: TrialReport | { readonly fault: string };
+  /** Of the machine: supervisors filter system calls on those that the filter knows. */
+  readonly architecture: string;
 }): Isolation {
   const { runtime, limits, trial } = options;
+  const hasOwnFilter = options.architecture === "x64" || options.architecture === "arm64";
   const refused = (fault: string, mend: string): Isolation => ({ guarantees: [], gaps: [], refusal: { fault, mend } });
   if ("fault" in trial) return refused(`a trial container could not be run: ${trial.fault}`, "sandgate doctor");
   const [fault] = trial.faults;
@@ -80,7 +83,10 @@ export function describeIsolation(options: {
   ];
   if (!own) gaps.push({ name: "own-kernel", mend: "install gVisor and register it with the engine as runsc" });
   if (trial.seccomp) guarantees.push("system calls are filtered by the engine's default profile");
-  else if (!own) gaps.push({ name: "system-call-filter", mend: "use an engine with seccomp and its default profile" });
+  else if (!own && !hasOwnFilter)
+    gaps.push({ name: "system-call-filter", mend: "use an engine with seccomp and its default profile" });
+  if (hasOwnFilter)
+    guarantees.push("system calls for administrators and sockets past the network namespace are refused");
   const proved = (name: string, holds: boolean, guarantee: string, mend: string): void => {
     if (holds) guarantees.push(guarantee);
     else gaps.push({ name, mend });

@@ -27,7 +27,7 @@ export function readImageFacts({ Id, Config }: ImageAnswer): ImageFacts {
 
 /** Directories that an image must not lay anything over: the supervisor's and the kernel's. */
 const reserved = [
-  ...["/opt/sandgate", "/run/sandgate", "/run/identity", "/proc", "/sys", "/dev", "/sbin/docker-init"],
+  ...["/opt/sandgate", "/run/sandgate", "/run/identity", "/run/launch", "/proc", "/sys", "/dev", "/sbin/docker-init"],
   ...["passwd", "group", "hosts", "hostname", "nsswitch.conf", "ld.so.preload", "resolv.conf"].map(
     (name) => `/etc/${name}`,
   ),
