@@ -71,7 +71,8 @@ export class DockerDriver implements SandboxDriver {
   #watching: Promise<void> | undefined;
   #bundle: Promise<SupervisorBundle> | undefined;
   #isolation: Promise<Isolation> | undefined;
-  /** Whether the trial's system calls were filtered. */
+  /** What was tried with success: the runtime; and whether it filtered system calls. */
+  #runtime: string | undefined;
   #filtered = false;
 
   constructor(options: DockerDriverOptions) {
@@ -118,7 +119,6 @@ export class DockerDriver implements SandboxDriver {
       const { refusal } = await this.isolation();
       if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
       const image = await this.#findImage(start.spec);
-      const runtime = await this.#chooseRuntime();
       for (const each of present) await this.#remove(each);
       const paths = await this.#prepare(sandboxId);
       const bundle = await this.#stage();
@@ -131,7 +131,7 @@ export class DockerDriver implements SandboxDriver {
         hostName: start.name,
         labels: this.#labelsOf(sandboxId, incarnation),
         image,
-        runtime,
+        runtime: this.#runtime,
         bundle,
         command: [bundle.inside.supervisor, `${insideDirectories.bootstrap}/config.json`],
         paths,
@@ -231,7 +231,7 @@ export class DockerDriver implements SandboxDriver {
       refusal: { fault, mend },
     });
     try {
-      const info = await this.#engine.ask("information", (docker) => docker.info());
+      const info = await this.#engine.ask("information", (docker, abortSignal) => docker.info({ abortSignal }));
       const refusal = findEngineRefusal(info, process.getuid?.() === 0);
       if (refusal !== undefined) return refused(refusal.fault, refusal.mend);
       const choice = chooseRuntime(info, this.#options.minimumIsolation);
@@ -239,19 +239,13 @@ export class DockerDriver implements SandboxDriver {
       const image = await this.#findImage(undefined);
       const limits = this.#limitsOf(undefined);
       const trial = await this.#tryOut({ image, limits, runtime: choice.runtime });
+      this.#runtime = choice.runtime;
       this.#filtered = "seccomp" in trial && trial.seccomp;
       return describeIsolation({ runtime: choice.runtime, limits, trial, architecture: arch() });
     } catch (cause) {
       if (!(cause instanceof DriverRefusal)) throw cause;
       return refused(cause.message, cause.mend);
     }
-  }
-
-  async #chooseRuntime(): Promise<string | undefined> {
-    const info = await this.#engine.ask("information", (docker) => docker.info());
-    const choice = chooseRuntime(info, this.#options.minimumIsolation);
-    if ("refusal" in choice) throw new DriverRefusal(choice.refusal.fault, choice.refusal.mend);
-    return choice.runtime;
   }
 
   /** Runs a container like a sandbox's, with a script in the place of the supervisor. */

@@ -82,16 +82,18 @@ export class Engine {
     readonly label: string;
     readonly signal: AbortSignal;
   }): AsyncGenerator<EngineEvent | "open"> {
-    const { label, signal } = options;
-    const stream = await this.ask("events", (docker) =>
-      docker.getEvents({
-        filters: { type: ["container"], event: ["die", "died", "oom"], label: [label] },
-        abortSignal: signal,
-      }),
-    );
-    yield "open";
-    let text = "";
+    const { label } = options;
+    const left = new AbortController();
+    const signal = AbortSignal.any([options.signal, left.signal]);
     try {
+      const stream = await this.ask("events", (docker) =>
+        docker.getEvents({
+          filters: { type: ["container"], event: ["die", "died", "oom"], label: [label] },
+          abortSignal: signal,
+        }),
+      );
+      yield "open";
+      let text = "";
       for await (const chunk of stream) {
         text += String(chunk);
         const lines = text.split("\n");
@@ -102,9 +104,9 @@ export class Engine {
         }
       }
     } catch (cause) {
-      if (!signal.aborted) throw this.#toFault("events", cause, signal);
+      if (!options.signal.aborted) throw this.#toFault("events", cause, signal);
     } finally {
-      if ("destroy" in stream && typeof stream.destroy === "function") stream.destroy();
+      left.abort();
     }
   }
 
@@ -143,9 +145,14 @@ const elsewhere = {
 };
 
 function parseEvent(line: string): EngineEvent | undefined {
-  const event: unknown = JSON.parse(line);
+  let event: unknown;
+  try {
+    event = JSON.parse(line);
+  } catch {
+    return undefined; // no engine's: what has ended is found when they are listed again
+  }
   // the shape of Docker's API: {"Action":"die","Actor":{"ID":"…","Attributes":{…}}}
-  const { Action, Actor } = event as {
+  const { Action, Actor } = (event ?? {}) as {
     Action?: unknown;
     Actor?: { ID?: unknown; Attributes?: Record<string, string> };
   };
