@@ -44,7 +44,7 @@ describe("what sandboxes run on", () => {
   it.each([
     ["nothing", {}, "driver"],
     ["two drivers", { local: files, docker }, "driver"],
-    ["another driver", { podman: docker }, "driver"],
+    ["another driver beside it", { docker, podman: docker }, "driver"],
     ["no image", { docker: files }, "driver.docker.default_image"],
     [
       "an image that is an option",

@@ -231,7 +231,7 @@ export class DockerDriver implements SandboxDriver {
       refusal: { fault, mend },
     });
     try {
-      const info = await this.#engine.ask("information", (docker, abortSignal) => docker.info({ abortSignal }));
+      const info = await this.#engine.ask("information", (docker) => docker.info());
       const refusal = findEngineRefusal(info, process.getuid?.() === 0);
       if (refusal !== undefined) return refused(refusal.fault, refusal.mend);
       const choice = chooseRuntime(info, this.#options.minimumIsolation);
