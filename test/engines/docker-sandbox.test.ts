@@ -14,7 +14,7 @@ import { unframe } from "../../services/sandbox/src/drivers/docker/docker-driver
 import {
   type ContainerFacts,
   images,
-  startDockerEngine,
+  startEngine,
   type TestEngine,
 } from "../../services/sandbox/src/drivers/docker/docker-engine.fixture.ts";
 import { newSandboxId } from "../../services/sandbox/src/drivers/sandbox-driver.contract.ts";
@@ -43,7 +43,7 @@ const planes: FakeControlPlane[] = [];
 const ids: string[] = [];
 
 beforeAll(async () => {
-  engine = await startDockerEngine();
+  engine = await startEngine();
   subject = await startDockerDriver(engine);
 });
 afterAll(async () => {

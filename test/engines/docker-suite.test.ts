@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type OriginServers, startOriginServers } from "../../scripts/demo/origin-servers.ts";
 import {
   images,
-  startDockerEngine,
+  startEngine,
   type TestEngine,
 } from "../../services/sandbox/src/drivers/docker/docker-engine.fixture.ts";
 import { SuiteDirectory } from "../e2e/suite-directory.fixture.ts";
@@ -13,7 +13,7 @@ describe("a suite whose sandboxes are containers", { timeout: 60_000 }, () => {
   let suite: SuiteDirectory;
 
   beforeAll(async () => {
-    engine = await startDockerEngine();
+    engine = await startEngine();
     origins = await startOriginServers(["api.example"]);
     suite = new SuiteDirectory();
     const up = await suite.sandgate([

@@ -1,13 +1,14 @@
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
 import { startDockerDriver } from "../../services/sandbox/src/drivers/docker/docker-driver.fixture.ts";
-import { startDockerEngine, type TestEngine } from "../../services/sandbox/src/drivers/docker/docker-engine.fixture.ts";
+import { startEngine, type TestEngine } from "../../services/sandbox/src/drivers/docker/docker-engine.fixture.ts";
 import { describeSandboxDriver } from "../../services/sandbox/src/drivers/sandbox-driver.contract.ts";
 
-let engine: TestEngine;
+describe.each(["docker", "podman"] as const)("the engine %s", (kind) => {
+  let engine: TestEngine;
+  beforeAll(async () => {
+    engine = await startEngine(kind);
+  });
+  afterAll(() => engine.close());
 
-beforeAll(async () => {
-  engine = await startDockerEngine();
+  describeSandboxDriver(`docker, of ${kind}`, () => startDockerDriver(engine));
 });
-afterAll(() => engine.close());
-
-describeSandboxDriver("docker", () => startDockerDriver(engine));

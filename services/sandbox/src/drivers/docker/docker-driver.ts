@@ -17,11 +17,11 @@ import {
 } from "../sandbox-driver.ts";
 import { insideDirectories, type SupervisorSettings, serviceCaName, supervisorConfig } from "../supervisor-config.ts";
 import { type ContainerLimits, containerOptions, labels, workloadUser } from "./container-options.ts";
-import { chooseRuntime, describeIsolation, findEngineRefusal, type MinimumIsolation } from "./docker-isolation.ts";
+import { chooseRuntimes, describeIsolation, findEngineRefusal, type MinimumIsolation } from "./docker-isolation.ts";
 import { Engine, EngineFault } from "./engine.ts";
 import { findImageFault, type ImageFacts, isAllowedImage, readImageFacts, workloadVariables } from "./image-facts.ts";
 import { type SupervisorBundle, type SupervisorFiles, stageSupervisorBundle } from "./supervisor-bundle.ts";
-import { parseTrialReport, type TrialReport, trialScript } from "./trial-script.ts";
+import { parseTrialReport, type TrialFault, type TrialReport, trialScript } from "./trial-script.ts";
 
 /** What a Docker driver needs. */
 export interface DockerDriverOptions {
@@ -234,14 +234,19 @@ export class DockerDriver implements SandboxDriver {
       const info = await this.#engine.ask("information", (docker) => docker.info());
       const refusal = findEngineRefusal(info, process.getuid?.() === 0);
       if (refusal !== undefined) return refused(refusal.fault, refusal.mend);
-      const choice = chooseRuntime(info, this.#options.minimumIsolation);
+      const choice = chooseRuntimes(info, this.#options.minimumIsolation);
       if ("refusal" in choice) return refused(choice.refusal.fault, choice.refusal.mend);
       const image = await this.#findImage(undefined);
       const limits = this.#limitsOf(undefined);
-      const trial = await this.#tryOut({ image, limits, runtime: choice.runtime });
-      this.#runtime = choice.runtime;
-      this.#filtered = "seccomp" in trial && trial.seccomp;
-      return describeIsolation({ runtime: choice.runtime, limits, trial, architecture: arch() });
+      let described = refused("no runtime could be tried", "sandgate doctor");
+      for (const runtime of choice.runtimes) {
+        const trial = await this.#tryOut({ image, limits, runtime });
+        described = describeIsolation({ runtime, limits, trial, architecture: arch() });
+        this.#runtime = runtime;
+        this.#filtered = "seccomp" in trial && trial.seccomp;
+        if (!("notStarted" in trial)) break; // else an engine offered what it does not have, as Podman does
+      }
+      return described;
     } catch (cause) {
       if (!(cause instanceof DriverRefusal)) throw cause;
       return refused(cause.message, cause.mend);
@@ -253,7 +258,7 @@ export class DockerDriver implements SandboxDriver {
     readonly image: ImageFacts;
     readonly limits: ContainerLimits;
     readonly runtime: string | undefined;
-  }): Promise<TrialReport | { readonly fault: string }> {
+  }): Promise<TrialReport | TrialFault> {
     const name = `trial-${randomBytes(6).toString("hex")}`;
     const root = join(this.#options.stateDirectory, name);
     const at = (directory: string): string => join(root, directory);
@@ -297,7 +302,7 @@ export class DockerDriver implements SandboxDriver {
       return parseTrialReport(output) ?? { fault: output.trim().slice(-300) };
     } catch (cause) {
       if (!(cause instanceof EngineFault && cause.kind === "refused")) throw cause;
-      return { fault: reasonOf(cause) };
+      return { fault: reasonOf(cause), notStarted: true };
     } finally {
       server.close();
       if (id !== undefined) await this.#removeById(id);

@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
@@ -39,35 +39,36 @@ export const images = {
   forbidden: "sandgate.test/forbidden:1",
 } as const;
 
-/** Starts a dockerd and gives it the images. Needs root, and the packages docker.io and busybox-static. */
-export async function startDockerEngine(): Promise<TestEngine> {
-  const directory = await mkdtemp(join(tmpdir(), "eng-")); // short: containerd's sockets lie below it
+/** The engines that tests start. */
+export type EngineKind = "docker" | "podman";
+
+/**
+ * Starts an engine and gives it the images. Needs root, and the packages docker.io and busybox-static; for Podman podman, runc and
+ * catatonit.
+ */
+export async function startEngine(kind: EngineKind = "docker"): Promise<TestEngine> {
+  const directory = await mkdtemp(join(tmpdir(), "eng-")); // short: the engine's own sockets lie below it
   const at = (name: string): string => join(directory, name);
   const socket = at("docker.sock");
   const docker = new Docker({ socketPath: socket });
   let log = "";
   const launch = async () => {
-    const child = spawn(
-      "dockerd",
-      [
-        ...["--data-root", at("data"), "--exec-root", at("exec"), "--host", `unix://${socket}`, "--pidfile", at("pid")],
-        ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--log-level=warn"],
-      ],
-      { stdio: ["ignore", "pipe", "pipe"] },
-    );
+    const [file = "", ...args] = commandOf(kind, at);
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text: string) => {
         log += text;
       });
     const fault = new Promise<never>((_, reject) => {
       child.once("error", reject);
-      child.once("exit", (code) => reject(new Error(`dockerd ended with ${code}: ${log.slice(-2_000)}`)));
+      child.once("exit", (code) => reject(new Error(`${kind} ended with ${code}: ${log.slice(-2_000)}`)));
     });
     fault.catch(() => {});
     const answering = vi.waitFor(() => docker.ping(), { timeout: 30_000, interval: 50 });
     await Promise.race([answering, fault]);
     return child;
   };
+  if (kind === "podman") await writeRuntime(at("runtime"));
   let child = await launch();
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -88,9 +89,48 @@ export async function startDockerEngine(): Promise<TestEngine> {
       for (const { Id } of await docker.listContainers({ all: true }))
         await docker.getContainer(Id).remove({ force: true, v: true });
       await end("SIGTERM");
+      // Podman leaves its storage mounted
+      if (kind === "podman") await promisify(execFile)("umount", ["--recursive", at("data/overlay")]).catch(() => {});
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Everything of it lies below a directory of its own; it makes no network. */
+function commandOf(kind: EngineKind, at: (name: string) => string): readonly string[] {
+  switch (kind) {
+    case "docker":
+      return [
+        ...["dockerd", "--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid")],
+        ...["--host", `unix://${at("docker.sock")}`, "--bridge=none", "--iptables=false", "--ip6tables=false"],
+        "--log-level=warn",
+      ];
+    case "podman":
+      return [
+        ...["podman", "--root", at("data"), "--runroot", at("exec"), "--tmpdir", at("tmp")],
+        ...["--runtime", at("runtime")],
+        ...["--cgroup-manager=cgroupfs", "--events-backend=file", "--log-level=warn"],
+        ...["system", "service", "--time=0", `unix://${at("docker.sock")}`],
+      ];
+  }
+}
+
+/**
+ * Podman gives each container a number of processes for its user that is higher than a test's own, which only CAP_SYS_RESOURCE lets anybody do: it
+ * is taken out on machines without. The limit of the container itself is another.
+ */
+async function writeRuntime(path: string): Promise<void> {
+  const script = [
+    "#!/bin/sh",
+    'previous=""',
+    "for word; do",
+    '  [ "$previous" = --bundle ] && sed -i \'s/,\\?{"type":"RLIMIT_NPROC"[^}]*}//\' "$word/config.json"',
+    "  previous=$word",
+    "done",
+    'exec runc "$@"',
+  ];
+  await writeFile(path, `${script.join("\n")}\n`);
+  await chmod(path, 0o755);
 }
 
 async function importImages(docker: Docker, directory: string): Promise<void> {
@@ -153,14 +193,16 @@ async function importImage(
 ): Promise<void> {
   const archive = `${options.root}.tar`;
   await promisify(execFile)("tar", ["-C", options.root, "--owner=0", "--group=0", "-cf", archive, "."]);
-  const [repo, tag] = options.image.split(":");
   const answer = await docker.importImage(Readable.from([await readFile(archive)]), {
-    repo,
-    tag,
+    repo: options.image,
     changes: [...options.changes],
   });
-  for await (const _ of answer) {
-    // until the engine has said all
-  }
-  await docker.getImage(options.image).inspect();
+  let said = "";
+  for await (const chunk of answer) said += String(chunk);
+  await docker
+    .getImage(options.image)
+    .inspect()
+    .catch((cause: unknown) => {
+      throw new Error(`an image could not be imported: ${said}`, { cause });
+    });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { chooseRuntime, describeIsolation, findEngineRefusal } from "./docker-isolation.ts";
+import { chooseRuntimes, describeIsolation, findEngineRefusal } from "./docker-isolation.ts";
 import { parseTrialReport, type TrialReport } from "./trial-script.ts";
 
 const limits = {
@@ -26,15 +26,15 @@ const gapsOf = (trial: TrialReport, runtime?: string): readonly string[] =>
 describe("S0-23: the runtime", () => {
   const both = { Runtimes: { runc: {}, runsc: {} } };
   it("is gVisor's where the engine offers it, whatever is enough", () => {
-    expect(chooseRuntime(both, "container")).toEqual({ runtime: "runsc" });
-    expect(chooseRuntime(both, "gvisor")).toEqual({ runtime: "runsc" });
+    expect(chooseRuntimes(both, "container")).toEqual({ runtimes: ["runsc", undefined] });
+    expect(chooseRuntimes(both, "gvisor")).toEqual({ runtimes: ["runsc"] });
   });
   it("is the engine's usual one where that is enough", () => {
-    expect(chooseRuntime({ Runtimes: { runc: {} } }, "container")).toEqual({ runtime: undefined });
-    expect(chooseRuntime({}, "container")).toEqual({ runtime: undefined });
+    expect(chooseRuntimes({ Runtimes: { runc: {} } }, "container")).toEqual({ runtimes: [undefined] });
+    expect(chooseRuntimes({}, "container")).toEqual({ runtimes: [undefined] });
   });
   it("is none, with the mend, where it is not", () => {
-    expect(chooseRuntime({ Runtimes: { runc: {} } }, "gvisor")).toMatchObject({
+    expect(chooseRuntimes({ Runtimes: { runc: {} } }, "gvisor")).toMatchObject({
       refusal: { mend: expect.stringContaining("runsc install") },
     });
   });

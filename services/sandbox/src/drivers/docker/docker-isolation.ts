@@ -1,6 +1,6 @@
 import type { Isolation, IsolationGap } from "../sandbox-driver.ts";
 import type { ContainerLimits } from "./container-options.ts";
-import type { TrialReport } from "./trial-script.ts";
+import type { TrialFault, TrialReport } from "./trial-script.ts";
 
 /** What an operator asks for at least: `container` shares the machine's kernel, `gvisor` has one of its own between. */
 export type MinimumIsolation = "container" | "gvisor";
@@ -16,13 +16,14 @@ type Refusal = NonNullable<Isolation["refusal"]>;
 
 const gvisorRuntime = "runsc";
 
-/** The runtime for sandboxes: gVisor's where the engine offers it, else the engine's usual one where that is enough. */
-export function chooseRuntime(
+/** The runtimes for sandboxes, the first that starts: gVisor's where the engine offers it, then the engine's usual one where that is enough. */
+export function chooseRuntimes(
   info: EngineInfo,
   minimum: MinimumIsolation,
-): { readonly runtime: string | undefined } | { readonly refusal: Refusal } {
-  if (Object.keys(info.Runtimes ?? {}).includes(gvisorRuntime)) return { runtime: gvisorRuntime };
-  if (minimum === "container") return { runtime: undefined };
+): { readonly runtimes: readonly (string | undefined)[] } | { readonly refusal: Refusal } {
+  const offered = Object.keys(info.Runtimes ?? {}).includes(gvisorRuntime);
+  if (minimum === "container") return { runtimes: offered ? [gvisorRuntime, undefined] : [undefined] };
+  if (offered) return { runtimes: [gvisorRuntime] };
   return {
     refusal: {
       fault: "the engine does not offer the runtime runsc, and driver.docker.min_isolation is gvisor",
@@ -51,7 +52,7 @@ export function findEngineRefusal(info: EngineInfo, isRoot: boolean): Refusal | 
 export function describeIsolation(options: {
   readonly runtime: string | undefined;
   readonly limits: ContainerLimits;
-  readonly trial: TrialReport | { readonly fault: string };
+  readonly trial: TrialReport | TrialFault;
   /** Of the machine: supervisors filter system calls on those that the filter knows. */
   readonly architecture: string;
 }): Isolation {

@@ -12,6 +12,13 @@ export interface TrialReport {
   readonly cpus: number | undefined;
 }
 
+/** Why a trial container gave no report. */
+export interface TrialFault {
+  readonly fault: string;
+  /** Set when the engine could not start it. */
+  readonly notStarted?: true;
+}
+
 /**
  * What runs in the place of a supervisor in a trial container, as the same user with the same mounts, and prints a TrialReport. CommonJS, passed as
  * text; it is stringified, so nothing outside of it exists.
@@ -74,7 +81,7 @@ export const trialScript: string = `(${(
         processes: number(`${group}/pids/pids.max`, /^(\d+)$/m) ?? number(`${group}/pids.max`, /^(\d+)$/m),
         cpus: quota === undefined || period === undefined ? undefined : quota / period,
       };
-      process.stdout.write(JSON.stringify(answer));
+      process.stdout.write(`${JSON.stringify(answer)}\n`); // of a line without an end an engine may tell nothing
     };
     const socket = net.connect("/run/sandgate/control/trial.sock");
     socket.once("connect", () => {
