@@ -78,6 +78,18 @@ describe("a suite whose sandboxes are containers", { timeout: 60_000 }, () => {
     await suite.sandgate(["rm", "imaged"]);
   });
 
+  it("says what to do where no engine answers, before anything is started", async () => {
+    const other = new SuiteDirectory();
+    const refused = await other.sandgate([
+      ...["up", "--driver", "docker", "--image", images.busybox, "--docker-socket", `${other.path}/none.sock`],
+    ]);
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stderr).toContain("no container engine answers");
+    expect(refused.stderr).toContain("systemctl start docker");
+    expect(other.processes()).toEqual([]);
+    await other.remove();
+  });
+
   it.each([
     [images.forbidden, /not an image that the operator allows/],
     ["../../etc", /must be the name of an image/],

@@ -5,6 +5,7 @@ import { machineFindings } from "../doctor/machine-findings.ts";
 import { suiteFindings } from "../doctor/suite-findings.ts";
 import { escapeLine } from "../escape-control.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { findSuiteFile } from "../suite/suite-file.ts";
 
 /** `sandgate doctor`: exit code 1 if sandboxes cannot run here. */
 export async function doctor(context: CommandContext): Promise<number> {
@@ -12,7 +13,11 @@ export async function doctor(context: CommandContext): Promise<number> {
   const { colors } = output;
   const directories = context.directories();
   const client = findClientFile(context.namedClientFile ?? directories.clientFile);
-  const machine = machineFindings({ userId: context.environment.userId, state: directories.state });
+  const machine = machineFindings({
+    userId: context.environment.userId,
+    state: directories.state,
+    driver: findSuiteFile(directories.suiteFile)?.driver?.kind ?? "local",
+  });
   const suite: readonly Finding[] =
     client === undefined
       ? [

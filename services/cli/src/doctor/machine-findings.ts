@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { CommandFailure } from "../command-failure.ts";
 import { formatSize } from "../quantities.ts";
 import { locateProgram } from "../suite/programs.ts";
+import type { SuiteDriver } from "../suite/suite-file.ts";
 import type { Finding } from "./finding.ts";
 import { runProgram } from "./run-program.ts";
 
@@ -12,18 +13,26 @@ const leastKernel = [5, 10] as const;
 const leastDiskBytes = 512 * 1024 * 1024;
 
 /** What this machine can give, tried rather than assumed. Needs no suite. */
-export function machineFindings(options: { readonly userId: number; readonly state: string }): readonly Finding[] {
-  const bubblewrap = bubblewrapFinding();
+export function machineFindings(options: {
+  readonly userId: number;
+  readonly state: string;
+  /** What the suite's sandboxes run on. */
+  readonly driver: SuiteDriver["kind"];
+}): readonly Finding[] {
   return [
     nodeFinding(),
     kernelFinding(),
-    bubblewrap,
-    ...(bubblewrap.level === "fail" ? [] : [namespaceFinding(options.userId)]),
+    ...(options.driver === "local" ? localDriverFindings(options.userId) : []),
     ...(options.userId === 0 ? [programFinding("setpriv")] : []),
     programFinding("flock"),
     diskFinding(options.state),
     programsFinding(),
   ];
+}
+
+function localDriverFindings(userId: number): readonly Finding[] {
+  const bubblewrap = bubblewrapFinding();
+  return bubblewrap.level === "fail" ? [bubblewrap] : [bubblewrap, namespaceFinding(userId)];
 }
 
 function nodeFinding(): Finding {

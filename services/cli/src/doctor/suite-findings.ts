@@ -16,8 +16,8 @@ export async function suiteFindings(file: ClientFile, signal: AbortSignal): Prom
       ...gaps.map(
         ({ name, mend }): Finding => ({
           name: `${driver} driver`,
-          level: "warn",
-          message: `not enforced: ${name}`,
+          level: name === "isolation" ? "fail" : "warn",
+          message: name === "isolation" ? "sandboxes cannot run" : `not enforced: ${name}`,
           mend,
         }),
       ),

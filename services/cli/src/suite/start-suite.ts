@@ -9,6 +9,7 @@ import { recordProcess } from "./process-record.ts";
 import { type DevelopmentOrigin, programConfigs } from "./program-configs.ts";
 import { locateProgram, type ProgramName, readableByAll } from "./programs.ts";
 import { readReadiness } from "./readiness.ts";
+import { requireEngine } from "./require-engine.ts";
 import { configFileOf, findSuiteProcesses, type SuiteProcess, stopProcesses } from "./stop-suite.ts";
 import { openSuiteDatabase } from "./suite-database.ts";
 import type { SuiteDirectories } from "./suite-directories.ts";
@@ -97,6 +98,7 @@ export async function startSuite(options: StartOptions): Promise<StartedSuite> {
       await completeSuitePki({ directories, suite, userId: options.userId }); // a suite may run for longer than its certificates live
       return { alreadyRunning: true, topology, client, processes: running, launched: [] };
     }
+    await requireEngine(suite.driver, options.userId);
     return startMissing({ options, suite, programs, running, client });
   });
 }

@@ -72,7 +72,9 @@ export async function startUserProcess(options: {
       if (running) sendSignal(-(terminal ? foregroundGroupOf(leader) : leader), signal);
     },
     kill: () => {
-      if (running) killSession(leader);
+      if (!running) return;
+      sendSignal(leader, "SIGKILL"); // it may not have begun its session yet
+      killSession(leader);
     },
     resize: streams.resize,
     discard: streams.discard,

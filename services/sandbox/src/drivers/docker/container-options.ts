@@ -51,7 +51,6 @@ export function containerOptions(options: {
   readonly limits: ContainerLimits;
 }): ContainerCreateOptions & { readonly name: string } {
   const { image, bundle, paths, limits, runtime } = options;
-  const own = `uid=${workloadUser.uid},gid=${workloadUser.gid}`;
   const mount = (source: string, target: string, readOnly: boolean): MountSettings => ({
     Type: "bind",
     Source: source,
@@ -67,9 +66,13 @@ export function containerOptions(options: {
     Labels: { ...options.labels },
     User: "0:0",
     WorkingDir: "/",
-    // A name without "=" takes the image's variable away: the loader and the runtime obey several, and they are the supervisor's.
-    Env: ["PATH=/nonexistent", ...Object.keys(image.environment).filter((name) => name !== "PATH")],
-    Entrypoint: [...bundle.inside.node, "--openssl-config=/dev/null", "--disable-sigusr1", "--max-semi-space-size=8"],
+    // The loader and the runtime obey several variables, and they are the supervisor's: of the image's each is made empty for the first program,
+    // which takes away all of them. That a name alone takes a variable away is true of Docker, and not of Podman.
+    Env: Object.keys(image.environment).map((name) => `${name}=`),
+    Entrypoint: [
+      ...[...bundle.inside.env, "-i", "PATH=/nonexistent"],
+      ...[...bundle.inside.node, "--openssl-config=/dev/null", "--disable-sigusr1", "--max-semi-space-size=8"],
+    ],
     Cmd: [...options.command],
     // The image's would run as the supervisor's user.
     Healthcheck: { Test: ["NONE"] },
@@ -110,12 +113,12 @@ export function containerOptions(options: {
         "/tmp": inMemory(limits.temporaryBytes, "exec,mode=1777"),
         ...(limits.workspaceBytes === undefined
           ? {}
-          : { "/workspace": inMemory(limits.workspaceBytes, `exec,mode=0700,${own}`) }),
+          : { "/workspace": inMemory(limits.workspaceBytes, "exec,mode=1777") }),
         // Where the image wants to write: bounded, and gone with the container.
         ...Object.fromEntries(
           image.volumes
             .filter((path) => path !== "/tmp" && path !== "/workspace")
-            .map((path) => [path, inMemory(limits.temporaryBytes, `exec,mode=0755,${own}`)]),
+            .map((path) => [path, inMemory(limits.temporaryBytes, "exec,mode=1777")]),
         ),
       },
       Mounts: [

@@ -160,7 +160,8 @@ async function importImages(docker: Docker, directory: string): Promise<void> {
     root: full,
     image: images.hostile,
     changes: [
-      "ENV LD_PRELOAD=/evil.so LD_LIBRARY_PATH=/evil NODE_OPTIONS=--require=/evil.js NODE_EXTRA_CA_CERTS=/evil.pem",
+      ...["ENV LD_PRELOAD=/evil.so", "ENV LD_LIBRARY_PATH=/evil", "ENV NODE_OPTIONS=--require=/evil.js"],
+      "ENV NODE_EXTRA_CA_CERTS=/evil.pem",
       "ENV SANDGATE_SANDBOX_TOKEN=evil",
       'ENTRYPOINT ["/bin/sh", "-c", "echo entered"]',
       "VOLUME /data",

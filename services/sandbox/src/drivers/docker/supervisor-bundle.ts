@@ -23,7 +23,7 @@ export interface SupervisorBundle {
   readonly etcDirectory: string;
   readonly etcFiles: readonly string[];
   /** Where things are in a container that has it at /opt/sandgate. */
-  readonly inside: { readonly node: readonly string[]; readonly supervisor: string };
+  readonly inside: { readonly node: readonly string[]; readonly env: readonly string[]; readonly supervisor: string };
 }
 
 /** Of the machine, by their packages. */
@@ -95,10 +95,16 @@ export async function stageSupervisorBundle(options: {
     etcDirectory,
     etcFiles: [...Object.keys(etcFiles), ...emptyFiles],
     inside: {
-      node: ["/opt/sandgate/lib/ld.so", "--library-path", "/opt/sandgate/lib", "/opt/sandgate/programs/node"],
+      node: program("node"),
+      env: program("env"),
       supervisor: "/opt/sandgate/supervisor/supervisor.mjs",
     },
   };
+}
+
+/** How a container starts a program of the bundle: by its loader. */
+function program(name: "node" | "env"): readonly string[] {
+  return ["/opt/sandgate/lib/ld.so", "--library-path", "/opt/sandgate/lib", `/opt/sandgate/programs/${name}`];
 }
 
 async function findProgram(name: string, owner: string): Promise<{ name: string; path: string }> {

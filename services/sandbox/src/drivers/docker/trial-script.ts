@@ -66,6 +66,8 @@ export const trialScript: string = `(${(
         // as it must be
       }
     }
+    // house-rule environment: that it is empty is what the trial is to find out
+    for (const name of Object.keys(process.env)) if (name !== "PATH") faults.push(`it has the variable ${name}`);
     const report = (): void => {
       const answer = {
         faults,
