@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type OriginServers, startOriginServers } from "../../scripts/demo/origin-servers.ts";
 import {
   images,
@@ -18,6 +20,7 @@ describe("a suite whose sandboxes are containers", { timeout: 60_000 }, () => {
     suite = new SuiteDirectory();
     const up = await suite.sandgate([
       ...["up", "--driver", "docker", "--docker-socket", engine.socket, "--image", images.busybox],
+      ...["--sandbox-memory", "201326592", "--sandbox-cpus", "1", "--allow-image", images.perl],
       ...["--allow-image", images.bare, "--allow-image", "sandgate.test/absent:*"],
       ...["--development-origin", `api.example:80=127.0.0.1:${origins.httpPort}`],
     ]);
@@ -111,7 +114,36 @@ describe("a suite whose sandboxes are containers", { timeout: 60_000 }, () => {
     const limits =
       "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2> /dev/null; ulimit -n; true";
     const { stdout } = await suite.sandgate(["run", "--", "sh", "-c", limits]);
-    expect(stdout).toBe("4294967296\n4096\n");
+    expect(stdout).toBe("201326592\n4096\n");
+    const hog = await suite.sandgate(["run", "--", "tail", "/dev/zero"]);
+    expect(hog).toMatchObject({ exitCode: 137, stdout: "" });
+    expect(hog.stderr).toContain("the command was ended because the sandbox's memory was used up");
+    await suite.json("create", "hog", "--no-wait", "--", "tail", "/dev/zero");
+    await vi.waitFor(async () => {
+      expect((await suite.sandgate(["get", "hog"])).stdout).toMatch(/FAILED.*memory was used up/s);
+    }, 20_000);
+    await suite.sandgate(["rm", "hog"]);
+  });
+
+  it("gives a workload its own socket to prove who it is, and nothing but tokens for what policy grants", async () => {
+    const policy = join(suite.path, "identity.json");
+    await writeFile(policy, JSON.stringify({ rules: [], identity: { audiences: ["sts.example.com"] } }));
+    await suite.json("create", "prover", "--image", images.perl, "--policy", policy);
+    const ask = async (audience: string): Promise<string> => {
+      const script = [
+        "socket(S, 1, 1, 0) && connect(S, pack('Sa*', 1, $ENV{SANDGATE_IDENTITY_SOCKET})) or die $!",
+        `syswrite(S, qq(GET /token?audience=${audience} HTTP/1.1\\r\\nHost: identity\\r\\nConnection: close\\r\\n\\r\\n))`,
+        "1 while sysread(S, $_, 4096, length)",
+        "print",
+      ].join("; ");
+      const { stdout, stderr } = await suite.sandgate(["exec", "prover", "--", "/usr/bin/perl", "-e", script]);
+      return stdout === "" ? stderr : stdout; // Perl complains about the locale
+    };
+    await vi.waitFor(async () => {
+      expect(await ask("sts.example.com")).toMatch(/^HTTP\/1.1 200 .*"token":\s*"eyJ/s);
+    }, 10_000);
+    expect(await ask("egress-proxy")).toMatch(/^HTTP\/1.1 403 /);
+    await suite.sandgate(["rm", "prover"]);
   });
 
   it("runs a main process, keeps its output and sees its end", async () => {

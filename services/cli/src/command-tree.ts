@@ -953,6 +953,9 @@ export function createCommandTree(runner: Runner, version: string): Command {
       [],
     )
     .option("--docker-socket <path>", "docker: the engine's socket (default: /var/run/docker.sock)")
+    .option("--sandbox-memory <bytes>", "docker: memory of one sandbox, all its processes together", count)
+    .option("--sandbox-cpus <n>", "docker: processors' worth of time of one sandbox", count)
+    .option("--workspace-size <bytes>", "docker: bounds /workspace, which is then in memory and lost at a stop", count)
     .addOption(
       new Option("--min-isolation <kind>", "docker: refuse to run sandboxes with less").choices([
         "container",

@@ -24,6 +24,9 @@ export interface UpOptions {
   readonly allowImage: readonly string[];
   readonly dockerSocket?: string;
   readonly minIsolation?: "container" | "gvisor";
+  readonly sandboxMemory?: number;
+  readonly sandboxCpus?: number;
+  readonly workspaceSize?: number;
   readonly databaseUrlFile?: string;
   readonly developmentOrigin: readonly string[];
   readonly timeout: number;
@@ -54,7 +57,7 @@ export async function up(context: CommandContext, options: UpOptions): Promise<n
 
 /** What was said of the driver; undefined where nothing was. */
 function driverOf(options: UpOptions): SuiteDriver | undefined {
-  const { driver, image, allowImage, dockerSocket, minIsolation } = options;
+  const { driver, image, allowImage, dockerSocket, minIsolation, sandboxMemory, sandboxCpus, workspaceSize } = options;
   if (driver === "docker") {
     if (image === undefined)
       throw usageFailure("--driver docker needs --image", "`sandgate up --driver docker --image IMAGE`");
@@ -64,10 +67,17 @@ function driverOf(options: UpOptions): SuiteDriver | undefined {
       allowedImages: allowImage,
       ...(dockerSocket !== undefined && { socket: resolve(dockerSocket) }),
       ...(minIsolation !== undefined && { minIsolation }),
+      ...(sandboxMemory !== undefined && { memoryBytes: sandboxMemory }),
+      ...(sandboxCpus !== undefined && { cpus: sandboxCpus }),
+      ...(workspaceSize !== undefined && { workspaceBytes: workspaceSize }),
     };
   }
-  if (image !== undefined || allowImage.length > 0 || dockerSocket !== undefined || minIsolation !== undefined)
-    throw usageFailure("images and engines are the docker driver's", "`sandgate up --driver docker --image IMAGE`");
+  const others = [image, dockerSocket, minIsolation, sandboxMemory, sandboxCpus, workspaceSize];
+  if (allowImage.length > 0 || others.some((value) => value !== undefined))
+    throw usageFailure(
+      "images, engines and these limits are the docker driver's",
+      "`sandgate up --driver docker --image IMAGE`",
+    );
   return driver === undefined ? undefined : { kind: "local" };
 }
 

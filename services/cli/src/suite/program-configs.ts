@@ -162,6 +162,9 @@ function sandboxSettings(context: ConfigContext): object {
               allowed_images: driver.allowedImages,
               ...(driver.socket !== undefined && { socket: driver.socket }),
               ...(driver.minIsolation !== undefined && { min_isolation: driver.minIsolation }),
+              ...(driver.memoryBytes !== undefined && { memory_bytes: driver.memoryBytes }),
+              ...(driver.cpus !== undefined && { cpus: driver.cpus }),
+              ...(driver.workspaceBytes !== undefined && { workspace_bytes: driver.workspaceBytes }),
             },
           },
   };

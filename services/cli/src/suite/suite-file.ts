@@ -29,6 +29,9 @@ export type SuiteDriver =
       readonly allowedImages: readonly string[];
       readonly socket?: string;
       readonly minIsolation?: "container" | "gvisor";
+      readonly memoryBytes?: number;
+      readonly cpus?: number;
+      readonly workspaceBytes?: number;
     };
 
 /** Reads the file; undefined where there is none. */
