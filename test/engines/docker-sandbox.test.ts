@@ -417,6 +417,27 @@ describe.each(["docker", "podman"] as const)("with the engine %s,", (kind) => {
       expect((await sandbox.sh("dd if=/dev/zero of=/data/large bs=1M count=32")).stderr).toContain("No space left");
     });
 
+    it.each([images.linkedRun, images.linkedOpt])(
+      "%s has the supervisor's files where a workload could move them: it ends before it has an identity",
+      async (image) => {
+        const limits = { memoryBytes: 256 * mebibyte, cpus: 1, temporaryBytes: 16 * mebibyte };
+        for (const workspaceBytes of [undefined, 4 * mebibyte]) {
+          await subject.reopen({ limits: { ...limits, workspaceBytes } });
+          const ended = nextExit().then(({ lastWords }) => lastWords);
+          const starting = start({ image });
+          const refused = new Promise<string>((resolve) => starting.catch((cause: Error) => resolve(cause.message)));
+          // on disk it cannot even be reached: only the workload can enter its workspace
+          expect(await Promise.race([ended, refused])).toMatch(
+            workspaceBytes === undefined
+              ? /[Pp]ermission denied|the container engine refuses|elsewhere by a link/
+              : /the image leads \/[a-z/]+ elsewhere by a link/,
+          );
+          expect(planes.at(-1)?.calls["issueSandboxToken"]).toBeUndefined();
+        }
+        await subject.reopen({ limits: { ...limits, workspaceBytes: undefined } });
+      },
+    );
+
     it.each([
       ["lays a volume over the supervisor", images.overlaid, "a volume where a sandbox's own files are"],
       ["is not allowed", images.forbidden, "is not an image that the operator allows"],

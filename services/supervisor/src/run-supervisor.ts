@@ -9,6 +9,7 @@ import { type SupervisorOptions, type SupervisorParts, startSupervisor } from ".
 import { type Boundary, parseSupervisorConfig } from "./supervisor-config.ts";
 import { systemTimers } from "./timers.ts";
 import { bundledProgram } from "./user-boundary/bundled-program.ts";
+import { requireOwnPaths } from "./user-boundary/require-own-paths.ts";
 
 const stopGraceMs = 60_000;
 
@@ -49,6 +50,7 @@ export async function runSupervisor(parts: SupervisorParts = {}): Promise<never>
     const [, , configFile = "/run/sandgate/bootstrap/config.json", option] = process.argv;
     const readConfig = () => parseSupervisorConfig(readFileSync(configFile, "utf8"));
     const config = readConfig();
+    if (config.boundary.kind === "user") requireOwnPaths();
     const takeAssignment = () => ({
       config: readConfig(),
       credentialSource: takeCredentialSource({

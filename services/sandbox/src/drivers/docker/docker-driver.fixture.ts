@@ -44,7 +44,15 @@ export async function startDockerDriver(
         files,
         socket: engine.socket,
         defaultImage: images.busybox,
-        allowedImages: [images.bare, images.perl, images.hostile, images.overlaid, "sandgate.test/absent:*"],
+        allowedImages: [
+          images.linkedRun,
+          images.linkedOpt,
+          images.bare,
+          images.perl,
+          images.hostile,
+          images.overlaid,
+          "sandgate.test/absent:*",
+        ],
         minimumIsolation: "container",
         limits: {
           memoryBytes: 256 * mebibyte,

@@ -141,7 +141,6 @@ export class DockerDriver implements SandboxDriver {
         docker.createContainer({ ...options, abortSignal }),
       );
       const container: OwnContainer = { id, sandboxId, incarnation, running: true };
-      this.#running.set(id, container);
       try {
         await this.#engine.ask("start a container", (docker, abortSignal) =>
           docker.getContainer(id).start({ abortSignal }),
@@ -150,8 +149,12 @@ export class DockerDriver implements SandboxDriver {
         await this.#remove(container).catch(() => {}); // the sweep finds what is left of it
         throw cause;
       }
-      // It may have ended before the engine's events could tell.
-      if (this.#watching !== undefined) await this.#lookForEnds();
+      this.#running.set(id, container);
+      // It may have ended before its end could be told of one that runs.
+      const state = await this.#engine.find("inspect a container", (docker, abortSignal) =>
+        docker.getContainer(id).inspect({ abortSignal }),
+      );
+      if (state?.State.Running !== true) await this.#noteEnd(id);
     });
   }
 

@@ -35,6 +35,9 @@ export const images = {
   hostile: "sandgate.test/hostile:1",
   /** Lays a volume over the supervisor. */
   overlaid: "sandgate.test/overlaid:1",
+  /** Have the places of the supervisor's files in the workspace, where the workload could move them. */
+  linkedRun: "sandgate.test/linked-run:1",
+  linkedOpt: "sandgate.test/linked-opt:1",
   /** Is there, and not allowed. */
   forbidden: "sandgate.test/forbidden:1",
 } as const;
@@ -155,6 +158,15 @@ async function importImages(docker: Docker, directory: string): Promise<void> {
   });
   await addPerl(full);
   await importImage(docker, { root: full, image: images.perl, changes: [] });
+  for (const [name, image] of [
+    ["run", images.linkedRun],
+    ["opt", images.linkedOpt],
+  ] as const) {
+    const linked = join(directory, `linked-${name}`);
+    await mkdir(linked);
+    await symlink(`/workspace/${name}`, join(linked, name));
+    await importImage(docker, { root: linked, image, changes: [] });
+  }
   await addHostileFiles(full);
   await importImage(docker, {
     root: full,
