@@ -146,6 +146,19 @@ describe("a suite whose sandboxes are containers", { timeout: 60_000 }, () => {
     await suite.sandgate(["rm", "prover"]);
   });
 
+  it("stops and starts a sandbox, whose next container has its workspace and its image", async () => {
+    await suite.json("create", "resting", "--image", images.perl);
+    const idOf = async () => String((await suite.json("get", "resting"))[0]?.["id"]);
+    await suite.sandgate(["exec", "resting", "--", "sh", "-c", "echo kept > /workspace/file; echo lost > /tmp/file"]);
+    expect(await suite.sandgate(["stop", "resting"])).toMatchObject({ exitCode: 0 });
+    expect(await containers()).not.toContain(`/sandgate-${await idOf()}`);
+    expect(await suite.sandgate(["start", "resting"])).toMatchObject({ exitCode: 0 });
+    const { stdout } = await suite.sandgate(["exec", "resting", "--", "sh", "-c", "cat /workspace/file /tmp/file"]);
+    expect(stdout).toBe("kept\n");
+    expect(await suite.json("get", "resting")).toMatchObject([{ incarnation: "2", spec: { image: images.perl } }]);
+    await suite.sandgate(["rm", "resting"]);
+  });
+
   it("runs a main process, keeps its output and sees its end", async () => {
     await suite.json("create", "job", "--no-wait", "--", "sh", "-c", "echo one; echo two; exit 0");
     const logs = await suite.sandgate(["logs", "--follow", "job"]);
