@@ -22,7 +22,10 @@ describe("what an image may declare", () => {
   it("variables, of which the workload gets those that are not ours and that a process can have", () => {
     const image = readImageFacts({
       Id: "sha256:1",
-      Config: { Env: ["A=b=c", "EMPTY=", "bare", "SANDGATE_SANDBOX_TOKEN=x", "a-b=c", "NUL=a\0b"], Volumes: null },
+      Config: {
+        Env: ["A=b=c", "EMPTY=", "=nameless", "bare", "SANDGATE_SANDBOX_TOKEN=x", "a-b=c", "NUL=a\0b"],
+        Volumes: null,
+      },
     });
     expect(workloadVariables(image)).toEqual({ A: "b=c", EMPTY: "", bare: "" });
     expect(Object.keys(image.environment)).toContain("SANDGATE_SANDBOX_TOKEN"); // it is taken from the supervisor by its name

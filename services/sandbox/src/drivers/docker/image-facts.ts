@@ -22,7 +22,8 @@ export function readImageFacts({ Id, Config }: ImageAnswer): ImageFacts {
     const end = line.indexOf("=");
     return end < 0 ? [line, ""] : [line.slice(0, end), line.slice(end + 1)];
   });
-  return { id: Id, environment: Object.fromEntries(pairs), volumes: Object.keys(Config?.Volumes ?? {}) };
+  const environment = Object.fromEntries(pairs.filter(([name]) => name !== ""));
+  return { id: Id, environment, volumes: Object.keys(Config?.Volumes ?? {}) };
 }
 
 /** Directories that an image must not lay anything over: the supervisor's and the kernel's. */
