@@ -1,5 +1,5 @@
 import { durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import { IdleAction, Phase, type ProcessExit, type Sandbox } from "@sandgate/api/sandbox";
+import { ExitReason, IdleAction, Phase, type ProcessExit, type Sandbox } from "@sandgate/api/sandbox";
 import { escapeLine } from "./escape-control.ts";
 import type { Output } from "./output.ts";
 import { formatDuration } from "./quantities.ts";
@@ -68,7 +68,7 @@ function momentAhead(time: Timestamp, now: number): string {
 /** How a process ended, in words. */
 function describeExit(exit: ProcessExit): string {
   if (exit.signal === "") return `exited with ${exit.code}`;
-  return `ended by ${escapeLine(exit.signal)}${exit.outOfMemory ? ": the sandbox's memory was used up" : ""}`;
+  return `ended by ${escapeLine(exit.signal)}${exit.reason === ExitReason.OUT_OF_MEMORY ? ": the sandbox's memory was used up" : ""}`;
 }
 
 /** How long ago a moment was, for a table. */

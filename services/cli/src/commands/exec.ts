@@ -1,4 +1,4 @@
-import { ProcessExitSchema, SandboxService } from "@sandgate/api/sandbox";
+import { ExitReason, ProcessExitSchema, SandboxService } from "@sandgate/api/sandbox";
 import type { CommandContext } from "../command-context.ts";
 import { escapeLine } from "../escape-control.ts";
 import { messageJson } from "../message-json.ts";
@@ -38,7 +38,7 @@ export async function exec(
   connection.close();
   if (outcome.startFault !== undefined)
     context.output.note(`sandgate: the command could not be started: ${escapeLine(outcome.startFault)}`);
-  if (outcome.exit?.outOfMemory === true)
+  if (outcome.exit?.reason === ExitReason.OUT_OF_MEMORY)
     context.output.note("sandgate: the command was ended because the sandbox's memory was used up");
   context.output.event({
     event: "exit",

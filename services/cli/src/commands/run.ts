@@ -1,6 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { DecisionSchema, PolicyService } from "@sandgate/api/policy";
-import { Phase, ProcessExitSchema, type Sandbox, SandboxSchema, SandboxService } from "@sandgate/api/sandbox";
+import {
+  ExitReason,
+  Phase,
+  ProcessExitSchema,
+  type Sandbox,
+  SandboxSchema,
+  SandboxService,
+} from "@sandgate/api/sandbox";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import { type ClientFile, findClientFile } from "../client-file.ts";
 import type { CommandContext } from "../command-context.ts";
@@ -104,7 +111,7 @@ export async function run(context: CommandContext, words: readonly string[], opt
 
   if (outcome.startFault !== undefined)
     output.note(`sandgate: the command could not be started: ${escapeLine(outcome.startFault)}`);
-  if (outcome.exit?.outOfMemory === true)
+  if (outcome.exit?.reason === ExitReason.OUT_OF_MEMORY)
     output.note("sandgate: the command was ended because the sandbox's memory was used up");
   for (const decision of tried) output.event({ event: "decision", decision: messageJson(DecisionSchema, decision) });
   if (tried.length > 0) {

@@ -119,6 +119,7 @@ function exitCodeOfProcess(exit: ProcessExit): number {
     case ExitReason.EXITED:
       return exit.code;
     case ExitReason.SIGNALLED:
+    case ExitReason.OUT_OF_MEMORY:
       return exitCodeOfSignal(exit.signal);
     case ExitReason.CANCELLED:
       return exitCodeOfSignal("SIGHUP");

@@ -40,9 +40,8 @@ function toExitMessage(exit: MainExit): ProcessExit {
       return create(ProcessExitSchema, { reason: ExitReason.EXITED, code: exit.code });
     case "signalled":
       return create(ProcessExitSchema, {
-        reason: ExitReason.SIGNALLED,
+        reason: exit.outOfMemory === true ? ExitReason.OUT_OF_MEMORY : ExitReason.SIGNALLED,
         signal: exit.signal,
-        outOfMemory: exit.outOfMemory ?? false,
       });
   }
 }

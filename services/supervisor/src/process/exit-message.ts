@@ -8,7 +8,10 @@ export function exitMessage(exit: WorkloadExit): MessageInitShape<typeof Process
     case "exited":
       return { reason: ExitReason.EXITED, code: exit.code };
     case "signalled":
-      return { reason: ExitReason.SIGNALLED, signal: exit.signal, outOfMemory: exit.outOfMemory ?? false };
+      return {
+        reason: exit.outOfMemory === true ? ExitReason.OUT_OF_MEMORY : ExitReason.SIGNALLED,
+        signal: exit.signal,
+      };
     case "not-started":
       return { reason: ExitReason.EXITED, code: 126 };
   }

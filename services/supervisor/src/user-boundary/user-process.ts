@@ -15,6 +15,8 @@ import { countMemoryKills } from "./memory-kills.ts";
 
 /** How long output is waited for after the end of a process whose pipes another one, which has outlived it, still holds. */
 const quietMs = 100;
+/** 128 and SIGKILL. */
+const killedStatus = 137;
 
 /**
  * Starts a process of the workload as another user. What is left of its session ends with it; a process that began a session of its own lives until
@@ -59,9 +61,11 @@ export async function startUserProcess(options: {
     killSession(leader);
     endWhenQuiet([streams.stdout, streams.stderr]);
     streams.release();
-    if (signal === null) return { kind: "exited", code: code ?? 0 };
-    const outOfMemory = signal === "SIGKILL" && (countMemoryKills() ?? 0) > (killsBefore ?? 0);
-    return { kind: "signalled", signal, ...(outOfMemory ? { outOfMemory } : {}) };
+    // a shell whose command was killed says so by its own status
+    const wasKilled = signal === "SIGKILL" || code === killedStatus;
+    if (wasKilled && (countMemoryKills() ?? 0) > (killsBefore ?? 0))
+      return { kind: "signalled", signal: "SIGKILL", outOfMemory: true };
+    return signal === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal };
   });
   return {
     stdin: streams.stdin,
