@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { buildSupervisor, type FakeControlPlane } from "@sandgate/testing";
+import { expect, vi } from "vitest";
 import type { DriverChoice } from "../driver-host.fixture.ts";
 import { bundleDriverHost, startDriverHost } from "../driver-process.fixture.ts";
 import type { DriverUnderTest } from "../sandbox-driver.contract.ts";
@@ -94,13 +95,18 @@ export async function startDockerDriver(
       running = launch();
       await open();
     },
-    tracesOf: async (sandboxId) => [
-      ...processesOf(sandboxId).map(({ pid, text }) => `process ${pid}: ${text}`),
-      ...(
-        await engine.docker.listContainers({ all: true, filters: { label: [`dev.sandgate.sandbox=${sandboxId}`] } })
-      ).map(({ Id }) => `container ${Id}`),
-      ...(await pathsOf(directory, sandboxId)),
-    ],
+    tracesOf: async (sandboxId) => {
+      const filters = { label: [`dev.sandgate.sandbox=${sandboxId}`] };
+      const containers = await engine.docker.listContainers({ all: true, filters });
+      // what an engine has watch a container ends a moment after it
+      if (containers.length === 0)
+        await vi.waitFor(() => expect(processesOf(sandboxId)).toEqual([]), 5_000).catch(() => {}); // said below
+      return [
+        ...processesOf(sandboxId).map(({ pid, text }) => `process ${pid}: ${text}`),
+        ...containers.map(({ Id }) => `container ${Id}`),
+        ...(await pathsOf(directory, sandboxId)),
+      ];
+    },
     killSupervisor: (sandboxId) => {
       for (const { pid, text, pids } of processesOf(sandboxId))
         if (text.includes("supervisor.mjs") && pids[1] !== "1") process.kill(pid, "SIGKILL");
