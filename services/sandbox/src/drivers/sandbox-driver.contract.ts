@@ -19,8 +19,6 @@ export interface DriverUnderTest {
   tracesOf(sandboxId: string): Promise<readonly string[]>;
   /** Kills the supervisor's process with SIGKILL. */
   killSupervisor(sandboxId: string): void;
-  /** Kills what waits outside of the sandbox for its end, with SIGKILL; undefined where a driver has no such process. */
-  readonly killKeeper?: (sandboxId: string) => void;
   /** Starts a process in the sandbox that does not end with its supervisor, as one that was being started when that died. */
   leaveOrphan(sandboxId: string): Promise<void>;
   close(): Promise<void>;
@@ -251,15 +249,6 @@ export function describeSandboxDriver(name: string, setUp: () => Promise<DriverU
       await subject.driver.destroy(id);
       await subject.driver.destroy(id);
       expect(await listed(id)).toBeUndefined();
-    });
-
-    it("finds a sandbox whose outer process was killed, and removes it", async ({ skip }) => {
-      if (subject.killKeeper === undefined) return skip("this driver has no such process");
-      const { id } = await run();
-      subject.killKeeper(id);
-      expect(await listed(id)).toMatchObject({ running: true, incarnation: 1n });
-      await subject.driver.destroy(id);
-      expect(await subject.tracesOf(id)).toEqual([]);
     });
   });
 }

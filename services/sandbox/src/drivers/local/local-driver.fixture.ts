@@ -30,6 +30,8 @@ export const driverAccounts: readonly DriverAccount[] =
 export interface LocalDriverUnderTest extends DriverUnderTest {
   readonly stateDirectory: string;
   readonly files: BuiltSupervisor;
+  /** Kills what waits outside of the sandbox for its end, with SIGKILL. */
+  killKeeper(sandboxId: string): void;
   /** Has the driver make a spare sandbox with this id and takes it. */
   takeSpare(sandboxId: string): Promise<void>;
 }

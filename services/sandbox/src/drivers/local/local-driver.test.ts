@@ -64,6 +64,12 @@ for (const account of driverAccounts) {
       expect(await subject.driver.list()).toContainEqual({ sandboxId: id, running: true, incarnation: 1n });
     });
 
+    it("is found when its outer process was killed, and removed", async () => {
+      await start();
+      subject.killKeeper(id);
+      expect(await subject.driver.list()).toContainEqual({ sandboxId: id, running: true, incarnation: 1n });
+    });
+
     it("does not count as running before it is started, or nobody would start it", async () => {
       expect((await supervisors()).length).toBe(1);
       expect(await subject.driver.list()).toContainEqual({ sandboxId: id, running: false, incarnation: 1n });
