@@ -7,6 +7,7 @@ export const exitCodes = {
   denied: 4,
   unavailable: 5,
   notReady: 6,
+  timedOut: 124,
   sandgateFailed: 125,
   commandNotExecutable: 126,
   commandNotFound: 127,
@@ -27,7 +28,8 @@ export const exitCodesHelp = `Exit codes
 \`sandgate run\` and \`sandgate exec\` exit as the command they ran did:
 
   N      the command exited with N
-  128+n  the command was ended by signal n
+  128+n  the command was ended by signal n; 137 also where it ran out of memory or met a limit
+  124    the command was ended when its time was over
   125    sandgate itself failed; the command may not have run
   126    the command could not be executed
   127    the command was not found in the sandbox

@@ -12,6 +12,7 @@ import type { QuotaOf } from "./domain/quota.ts";
 import { formatSandboxId, sandboxIdBytes } from "./domain/sandbox-id.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { ExecBroker } from "./exec/exec-broker.ts";
+import { attachProcess } from "./handlers/attach-process.ts";
 import { connectSupervisor } from "./handlers/connect-supervisor.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
 import { createSandboxTemplate } from "./handlers/create-sandbox-template.ts";
@@ -24,17 +25,23 @@ import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxConfig } from "./handlers/get-sandbox-config.ts";
 import { getSandboxTemplate } from "./handlers/get-sandbox-template.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listProcesses } from "./handlers/list-processes.ts";
 import { listSandboxTemplates } from "./handlers/list-sandbox-templates.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
+import { PastProcesses } from "./handlers/past-processes.ts";
 import { pushSandboxLogs } from "./handlers/push-sandbox-logs.ts";
 import { readSandboxLogs } from "./handlers/read-sandbox-logs.ts";
 import { relayExec } from "./handlers/relay-exec.ts";
 import { reportProcessExit } from "./handlers/report-process-exit.ts";
+import { signalProcess } from "./handlers/signal-process.ts";
+import { startProcess } from "./handlers/start-process.ts";
 import { startSandbox } from "./handlers/start-sandbox.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { updateSandbox } from "./handlers/update-sandbox.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
+import { waitProcess } from "./handlers/wait-process.ts";
 import { watchSandbox } from "./handlers/watch-sandbox.ts";
+import { writeProcessInput } from "./handlers/write-process-input.ts";
 import type { ControlSockets } from "./reconciler/actions.ts";
 import { EnforcementView } from "./reconciler/enforcement-view.ts";
 import { MachineView } from "./reconciler/machine-view.ts";
@@ -129,6 +136,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
   const following = new AbortController();
   let followed: Promise<void> | undefined;
   const broker = new ExecBroker({ newExecId: () => Buffer.from(random(16)).toString("base64url") });
+  const relay = { ...timing, store, sessions, clock, broker, past: new PastProcesses({ driver }) };
   const newSandboxId = () => formatSandboxId(random(sandboxIdBytes));
   const reconciler = new Reconciler({
     ...timing,
@@ -165,7 +173,13 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         startSandbox: startSandbox({ store, reconciler, quotaOf, trustDomain, clock }),
         updateSandbox: updateSandbox({ store, trustDomain, clock }),
         watchSandbox: watchSandbox({ store, changes, trustDomain }),
-        execSandbox: execSandbox({ ...timing, store, sessions, broker, clock }),
+        execSandbox: execSandbox(relay),
+        startProcess: startProcess(relay),
+        attachProcess: attachProcess(relay),
+        writeProcessInput: writeProcessInput(relay),
+        signalProcess: signalProcess(relay),
+        waitProcess: waitProcess(relay),
+        listProcesses: listProcesses(relay),
         readSandboxLogs: readSandboxLogs({ store, changes }),
         getSandboxConfig: getSandboxConfig({ store, policy }),
         connectSupervisor: connectSupervisor({ ...timing, store, sessions, reconciler, grants, clock }),

@@ -1,9 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
 import { SandboxService } from "@sandgate/api/sandbox";
 import { createKeyPair } from "@sandgate/pki";
+import { OutputLog } from "@sandgate/process-log";
 import { type Channel, type Client, createClient, createHttp2Channel, ServiceError } from "@sandgate/rpc";
 import { Activity } from "./activity.ts";
 import type { ConfinementFinding } from "./confinement/confinement-finding.ts";
@@ -16,9 +18,11 @@ import { CredentialSlot } from "./identity/credential-slot.ts";
 import type { CredentialSource } from "./identity/credential-source.ts";
 import { watchRefusals } from "./identity/refusal-watch.ts";
 import type { Logger } from "./logger.ts";
-import { runExec } from "./process/exec-session.ts";
-import { LogSpool } from "./process/log-spool.ts";
+import { createOperation } from "./operations/create-operation.ts";
+import { runOperation } from "./operations/run-operation.ts";
 import { runMainProcess } from "./process/main-process.ts";
+import { countOomKills } from "./process/oom-kills.ts";
+import { ProcessTable } from "./process/process-table.ts";
 import { ProviderEnvironment } from "./process/provider-environment.ts";
 import { createWorkload } from "./process/workload.ts";
 import type { SupervisorConfig } from "./supervisor-config.ts";
@@ -242,11 +246,20 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     await enrolled;
     logger.info("enrolled");
     enrolmentChannel.renew();
+    const egressRequests = (): number => forwarder.requests;
+    const table = new ProcessTable({
+      ...{ directory: config.logDirectory, workload, egressRequests, timers, logger },
+      oomKills: () => countOomKills(),
+      random: randomBytes,
+    });
     let mainStarted = false;
-    let execs = 0;
-    let mainOutput: LogSpool | undefined;
+    let operations = 0;
+    let mainOutput: OutputLog | undefined;
     const activity = new Activity({
-      signs: { isBusy: () => execs > 0, counts: () => [forwarder.bytes, forwarder.requests, mainOutput?.end ?? 0] },
+      signs: {
+        isBusy: () => operations > 0,
+        counts: () => [forwarder.bytes, forwarder.requests, mainOutput?.end ?? 0, table.outputBytes],
+      },
       now: () => timers.now(),
     });
     await Promise.all([
@@ -261,16 +274,10 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
           confinement,
           idleMs: () => activity.idleMs(),
           onExec: (open) => {
-            execs += 1;
-            const exec = runExec({
-              sandboxId,
-              open,
-              sandbox,
-              workload,
-              egressRequests: () => forwarder.requests,
-              logger,
-            });
-            follow(exec.finally(() => (execs -= 1)));
+            operations += 1;
+            const operation = createOperation({ table, egressRequests, timers }, open);
+            const running = runOperation({ sandboxId, open, sandbox, operation, logger });
+            follow(running.finally(() => (operations -= 1)));
           },
           onWorkloadGrants: ({ audiences, providers }) => {
             void identity.grant(audiences);
@@ -280,15 +287,16 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
             // Repeated after every reconnect: there is one main process.
             if (mainStarted) return;
             mainStarted = true;
+            const files = { directory: config.logDirectory, name: "main" };
+            OutputLog.removeLeftovers(files);
+            const output = new OutputLog(files);
+            mainOutput = output;
             follow(
-              LogSpool.create({ directory: config.logDirectory }).then((spool) => {
-                mainOutput = spool;
-                return runMainProcess(
-                  { sandboxId, incarnation, sandbox, workload, spool, timers, random, logger },
-                  spec,
-                  closing.signal,
-                );
-              }),
+              runMainProcess(
+                { sandboxId, incarnation, sandbox, workload, output, timers, random, logger },
+                spec,
+                closing.signal,
+              ),
             );
           },
           onCheckSession: () => follow(checkSession()),

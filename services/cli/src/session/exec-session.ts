@@ -121,6 +121,11 @@ function exitCodeOfProcess(exit: ProcessExit): number {
     case ExitReason.SIGNALLED:
     case ExitReason.OUT_OF_MEMORY:
       return exitCodeOfSignal(exit.signal);
+    case ExitReason.OUT_OF_MEMORY:
+    case ExitReason.LIMIT:
+      return exitCodeOfSignal("SIGKILL");
+    case ExitReason.TIMED_OUT:
+      return exitCodes.timedOut;
     case ExitReason.CANCELLED:
       return exitCodeOfSignal("SIGHUP");
     case ExitReason.SUPERVISOR_LOST:

@@ -17,10 +17,17 @@ export function findExecFaults(start: {
   if (start.command.length === 0) faults.push({ field: "start.command", fault: "must have at least one word" });
   if (start.workingDirectory.length > 4096 || start.workingDirectory.includes("\0"))
     faults.push({ field: "start.working_directory", fault: "must be a path of at most 4096 characters" });
-  const { terminal } = start;
-  if (terminal !== undefined && !(isSide(terminal.rows) && isSide(terminal.columns)))
-    faults.push({ field: "start.terminal", fault: `must have 1 to ${maximumTerminalSide} rows and columns` });
+  if (start.terminal !== undefined) faults.push(...findTerminalFaults(start.terminal, "start.terminal"));
   return faults;
+}
+
+/** What is wrong with the size of a terminal. `path` is the field's path in the request. */
+export function findTerminalFaults(
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+  path: string,
+): readonly FieldFault[] {
+  if (isSide(rows) && isSide(columns)) return [];
+  return [{ field: path, fault: `must have 1 to ${maximumTerminalSide} rows and columns` }];
 }
 
 function isSide(length: number): boolean {

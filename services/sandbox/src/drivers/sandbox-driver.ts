@@ -102,6 +102,11 @@ export interface SandboxDriver {
    * them from its beginning. Undefined where sandboxes learn them in another way.
    */
   shareAuthorities?(): Promise<void>;
+  /**
+   * The directory in which a sandbox's supervisor keeps what processes wrote and how they ended, to be read when it is gone. The supervisor
+   * writes it: nothing in it can be trusted. Undefined where it cannot be reached from here.
+   */
+  processDirectory?(sandboxId: string): string;
   /** Calls `listener` when a supervisor ends that nobody stopped; also for sandboxes that an earlier run started. Returns the way to end that. */
   onExit(listener: (exit: DriverExit) => void): () => void;
   /** Stops watching. Sandboxes live on. */

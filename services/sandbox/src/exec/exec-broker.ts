@@ -1,19 +1,19 @@
-import type { ExecInput, ExecOutput } from "@sandgate/api/sandbox";
+import type { RelayExecRequest, RelayExecResponse } from "@sandgate/api/sandbox";
 import { ServiceError } from "@sandgate/rpc";
 import { HandOff } from "./hand-off.ts";
 
-/** How many processes one sandbox may run through ExecSandbox at one time. */
-const maximumPerSandbox = 64;
+/** How many calls about the inside of one sandbox may be under way at one time. */
+const maximumPerSandbox = 256;
 
-/** One process between the caller of ExecSandbox and the supervisor that relays it. */
+/** One call between whoever made it and the supervisor that carries it out. */
 export class Exec {
   readonly id: string;
   readonly sandboxId: string;
   readonly incarnation: bigint;
   /** From the caller to the supervisor. */
-  readonly inputs = new HandOff<ExecInput>();
+  readonly inputs = new HandOff<RelayExecResponse>();
   /** From the supervisor to the caller. */
-  readonly outputs = new HandOff<ExecOutput>();
+  readonly outputs = new HandOff<RelayExecRequest>();
   readonly #accepted = Promise.withResolvers<void>();
   #isAccepted = false;
 
@@ -53,7 +53,7 @@ export class Exec {
   }
 }
 
-/** Brings together the two sides of a process: the caller's stream and the supervisor's. */
+/** Brings together the two sides of a call: the caller's and the supervisor's. */
 export class ExecBroker {
   readonly #newExecId: () => string;
   readonly #execs = new Map<string, Exec>();
@@ -62,12 +62,12 @@ export class ExecBroker {
     this.#newExecId = options.newExecId;
   }
 
-  /** Opens the caller's side. Throws LIMIT_REACHED when the sandbox runs as many processes as it may. */
+  /** Opens the caller's side. Throws LIMIT_REACHED when as many calls are under way as may be. */
   open(sandboxId: string, incarnation: bigint): Exec {
     let count = 0;
     for (const exec of this.#execs.values()) if (exec.sandboxId === sandboxId) count += 1;
     if (count >= maximumPerSandbox)
-      throw new ServiceError("LIMIT_REACHED", "the sandbox runs as many processes as it may", {
+      throw new ServiceError("LIMIT_REACHED", "as many calls into the sandbox are under way as may be", {
         limit: String(maximumPerSandbox),
       });
     const exec = new Exec({ id: this.#newExecId(), sandboxId, incarnation });
@@ -79,12 +79,12 @@ export class ExecBroker {
   accept(execId: string, sandboxId: string, incarnation: bigint): Exec {
     const exec = this.#execs.get(execId);
     if (exec === undefined || exec.isAccepted || exec.sandboxId !== sandboxId || exec.incarnation !== incarnation)
-      throw new ServiceError("PROCESS_NOT_FOUND", "nobody waits for this process");
+      throw new ServiceError("PROCESS_NOT_FOUND", "nobody waits for this call");
     exec.accept();
     return exec;
   }
 
-  /** The caller's side is gone: the supervisor's ends, with an error if the process was not at its end. */
+  /** The caller's side is gone: the supervisor's ends, with an error if the call was not at its end. */
   close(exec: Exec, error?: ServiceError): void {
     this.#execs.delete(exec.id);
     exec.inputs.end(error);

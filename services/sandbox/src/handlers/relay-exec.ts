@@ -1,11 +1,11 @@
-import type { ExecOutput, RelayExecRequest, SandboxService } from "@sandgate/api/sandbox";
+import type { RelayExecRequest, SandboxService } from "@sandgate/api/sandbox";
 import { principalKey, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Handler, ServiceError } from "@sandgate/rpc";
 import type { Exec, ExecBroker } from "../exec/exec-broker.ts";
 
 /**
- * SandboxService.RelayExec: the supervisor's side of one process. Ends without an error after the process's last message, and
- * with CANCELLED when the caller has gone away, upon which the supervisor ends the process.
+ * SandboxService.RelayExec: the supervisor's side of one call. Ends without an error after its last message, and with CANCELLED when the
+ * caller has gone away, upon which the supervisor ends what was for him alone.
  */
 export function relayExec(deps: { readonly broker: ExecBroker }): Handler<typeof SandboxService.method.relayExec> {
   return async function* (requests, call) {
@@ -13,14 +13,14 @@ export function relayExec(deps: { readonly broker: ExecBroker }): Handler<typeof
     const incoming = requests[Symbol.asyncIterator]();
     const first = await incoming.next();
     if (first.done === true)
-      throw new ServiceError("REQUEST_INVALID", "the first message names the process", { field: "exec_id" });
+      throw new ServiceError("REQUEST_INVALID", "the first message names the call", { field: "exec_id" });
     const exec = deps.broker.accept(first.value.execId, scope.sandboxId, incarnationOf(call));
     const onAbort = () => exec.lose();
     call.signal.addEventListener("abort", onAbort);
     if (call.signal.aborted) onAbort();
     try {
       void relayOutputs(exec, first.value, incoming);
-      for await (const input of exec.inputs.take()) yield { input };
+      yield* exec.inputs.take();
     } finally {
       call.signal.removeEventListener("abort", onAbort);
       exec.lose();
@@ -35,7 +35,7 @@ function incarnationOf(call: Call): bigint {
   return principal.incarnation;
 }
 
-/** Hands the supervisor's messages to the caller, up to the process's last one or the end of the call. Never throws. */
+/** Hands the supervisor's messages to the caller, up to the end of the call. Never throws. */
 async function relayOutputs(
   exec: Exec,
   first: RelayExecRequest,
@@ -43,8 +43,8 @@ async function relayOutputs(
 ): Promise<void> {
   try {
     for (let message = first; ; ) {
-      if (message.output !== undefined && !(await exec.outputs.give(message.output))) return;
-      if (message.output !== undefined && isLast(message.output)) return;
+      const says = message.output !== undefined || message.answer.case !== undefined;
+      if (says && !(await exec.outputs.give(message))) return;
       const next = await incoming.next();
       if (next.done === true) return;
       message = next.value;
@@ -54,9 +54,4 @@ async function relayOutputs(
   } finally {
     exec.outputs.end();
   }
-}
-
-/** Whether a process says nothing after this. */
-export function isLast({ output }: ExecOutput): boolean {
-  return output.case === "exit" || output.case === "startFault";
 }

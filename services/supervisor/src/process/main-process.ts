@@ -1,11 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { PushSandboxLogsRequestSchema, SandboxService, SandboxSpec } from "@sandgate/api/sandbox";
+import type { OutputLog } from "@sandgate/process-log";
 import { type Client, ServiceError } from "@sandgate/rpc";
 import { createBackoff } from "../backoff.ts";
 import type { Logger } from "../logger.ts";
 import type { Timers } from "../timers.ts";
 import { exitMessage } from "./exit-message.ts";
-import type { LogSpool } from "./log-spool.ts";
 import { readOutput } from "./process-output.ts";
 import type { Workload } from "./workload.ts";
 import { StartFault } from "./workload-command.ts";
@@ -17,7 +17,8 @@ export interface MainProcessOptions {
   readonly incarnation: bigint;
   readonly sandbox: Client<typeof SandboxService>;
   readonly workload: Pick<Workload, "start">;
-  readonly spool: LogSpool;
+  /** Empty. What of it is stored is dropped. */
+  readonly output: OutputLog;
   readonly timers: Timers;
   readonly random: () => number;
   readonly logger: Logger;
@@ -28,7 +29,7 @@ export interface MainProcessOptions {
 const chunkBytes = 64 * 1024;
 const pushBytes = 4 * 1024 * 1024;
 
-/** Runs the sandbox's main process: its output goes to the spool and from there to the control plane, then its end is reported. */
+/** Runs the sandbox's main process: its output goes to files and from there to the control plane, then its end is reported. */
 export async function runMainProcess(
   options: MainProcessOptions,
   spec: SandboxSpec,
@@ -36,13 +37,13 @@ export async function runMainProcess(
 ): Promise<void> {
   const pushing = pushLogs(options, signal);
   const exit = await runToExit(options, spec);
-  options.spool.close();
+  options.output.close();
   await pushing;
   await reportExit(options, exit, signal);
 }
 
 async function runToExit(options: MainProcessOptions, spec: SandboxSpec): Promise<WorkloadExit> {
-  const { spool, workload } = options;
+  const { output, workload } = options;
   const maxUnstoredBytes = options.maxUnstoredBytes ?? 64 * 1024 * 1024;
   try {
     const process = await workload.start({
@@ -52,30 +53,32 @@ async function runToExit(options: MainProcessOptions, spec: SandboxSpec): Promis
       streams: { kind: "merged" },
     });
     for await (const { data } of readOutput(process)) {
-      spool.append(data);
-      while (spool.end - spool.stored > maxUnstoredBytes) await spool.changed();
+      output.append("stdout", data);
+      while (output.sizeBytes > maxUnstoredBytes) await output.changed();
     }
     return await process.exited;
   } catch (cause) {
     if (!(cause instanceof StartFault)) throw cause;
-    spool.append(Buffer.from(`${cause.message}\n`));
+    output.append("stdout", Buffer.from(`${cause.message}\n`));
     return { kind: "not-started" };
   }
 }
 
-/** Pushes until the spool is closed and everything in it is stored, or the signal aborts. */
+/** Pushes until the output is closed and everything in it is stored, or the signal aborts. */
 async function pushLogs(options: MainProcessOptions, signal: AbortSignal): Promise<void> {
-  const { spool, sandbox, timers, logger } = options;
+  const { output, sandbox, timers, logger } = options;
   const backoff = createBackoff({ firstMs: 100, maxMs: 5_000, random: options.random });
+  let stored = 0;
   while (!signal.aborted) {
-    if (spool.stored === spool.end) {
-      if (spool.closed) return;
-      await Promise.race([spool.changed(), aborted(signal)]);
+    if (stored === output.end) {
+      if (output.closed) return;
+      await Promise.race([output.changed(), aborted(signal)]);
       continue;
     }
     try {
-      const { storedOffset } = await sandbox.pushSandboxLogs(pieces(options), { signal, timeoutMs: 30_000 });
-      spool.markStored(Number(storedOffset));
+      const { storedOffset } = await sandbox.pushSandboxLogs(pieces(options, stored), { signal, timeoutMs: 30_000 });
+      stored = Math.max(stored, Math.min(Number(storedOffset), output.end));
+      output.dropBefore(stored);
       backoff.reset();
     } catch (cause) {
       if (!(cause instanceof ServiceError)) throw cause;
@@ -88,14 +91,15 @@ async function pushLogs(options: MainProcessOptions, signal: AbortSignal): Promi
 
 async function* pieces(
   options: MainProcessOptions,
+  stored: number,
 ): AsyncGenerator<MessageInitShape<typeof PushSandboxLogsRequestSchema>> {
-  const { spool, sandboxId, incarnation } = options;
-  const end = Math.min(spool.end, spool.stored + pushBytes);
-  for (let offset = spool.stored; offset < end; ) {
-    const data = spool.read(offset, Math.min(chunkBytes, end - offset));
-    if (data.length === 0) return;
-    yield { sandboxId, incarnation, offset: BigInt(offset), data };
-    offset += data.length;
+  const { output, sandboxId, incarnation } = options;
+  const end = Math.min(output.end, stored + pushBytes);
+  const reader = output.read(stored);
+  while (reader.offset < end) {
+    const piece = reader.next(Math.min(chunkBytes, end - reader.offset));
+    if (piece === undefined) return;
+    yield { sandboxId, incarnation, offset: BigInt(piece.offset), data: piece.data };
   }
 }
 

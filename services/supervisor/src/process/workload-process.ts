@@ -3,6 +3,7 @@ import { closeSync, readFileSync } from "node:fs";
 import { constants as osConstants } from "node:os";
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { Fifo, FifoPool } from "./fifo-pool.ts";
+import { childrenOf, readTree, readTreeUsage, type TreeUsage } from "./process-tree.ts";
 import { openTerminal, type TerminalDimensions } from "./terminal.ts";
 import { descriptors, StartFault, type WorkloadCommand } from "./workload-command.ts";
 
@@ -25,14 +26,19 @@ export interface WorkloadProcess {
   readonly stderr: Readable | undefined;
   /** When the process and everything below it has ended; its output may still be unread. */
   readonly exited: Promise<WorkloadExit>;
-  /** Sends a signal to the process's group, or to a terminal's foreground group. Does nothing once it has ended. */
-  signal(signal: NodeJS.Signals): void;
+  /** Sends a signal; default: to the process's group, or to a terminal's foreground group. Does nothing once it has ended. */
+  signal(signal: NodeJS.Signals, target?: SignalledProcesses): void;
   /** Ends it, whatever it does. */
   kill(): void;
   resize(size: TerminalDimensions): void;
+  /** What it and everything that it started use now; undefined before it runs and once it has ended. */
+  usage(): TreeUsage | undefined;
   /** Closes our ends of its streams. */
   discard(): void;
 }
+
+/** Whom a signal is for: the command, its group, or everything that it started. */
+export type SignalledProcesses = "process" | "group" | "tree";
 
 /** What its standard streams are. */
 export type WorkloadStreams =
@@ -83,12 +89,22 @@ export async function startWorkloadProcess(options: {
     stdout: streams.stdout,
     stderr: streams.stderr,
     exited,
-    signal: (signal) => {
+    signal: (signal, target = "group") => {
       void launch.whenStarted.then(() => {
         const { init } = launch;
         if (init === undefined || child.exitCode !== null || child.signalCode !== null) return;
-        // Pid 1 of the namespace, the sandbox program's, is in the group too: no signal but KILL and STOP reaches it from here.
-        sendSignal(-(terminal ? foregroundGroup(init) : init), signal);
+        switch (target) {
+          case "process":
+            for (const leader of childrenOf(init).slice(0, 1)) sendSignal(leader, signal);
+            return;
+          case "group":
+            // Pid 1 of the namespace, the sandbox program's, is in the group too: no signal but KILL and STOP reaches it from here.
+            sendSignal(-(terminal ? foregroundGroup(init) : init), signal);
+            return;
+          case "tree":
+            for (const { pid } of readTree(init)) sendSignal(pid, signal);
+            return;
+        }
       });
     },
     kill: () => {
@@ -98,6 +114,11 @@ export async function startWorkloadProcess(options: {
       else sendSignal(launch.init, "SIGKILL");
     },
     resize: streams.resize,
+    usage: () => {
+      const { init } = launch;
+      if (init === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
+      return readTreeUsage(init);
+    },
     discard: streams.discard,
   };
 }
@@ -222,7 +243,7 @@ const signalNames: ReadonlyMap<number, NodeJS.Signals> = new Map(
 /** The group that a terminal's keys would reach: that of the process below `init`, if it leads a terminal. */
 function foregroundGroup(init: number): number {
   try {
-    const leader = Number(readFileSync(`/proc/${init}/task/${init}/children`, "latin1").split(" ")[0]);
+    const leader = Number(childrenOf(init)[0]);
     // Fields after the name, which may hold anything but ends with the last ")": state, ppid, pgrp, session, tty_nr, tpgid.
     const stat = readFileSync(`/proc/${leader}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { closeSync, fchmodSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { FifoPool } from "../process/fifo-pool.ts";
+import { readTree, readTreeUsage } from "../process/process-tree.ts";
 import { StartFault } from "../process/workload-command.ts";
 import {
   openStreams,
@@ -72,9 +73,21 @@ export async function startUserProcess(options: {
     stdout: streams.stdout,
     stderr: streams.stderr,
     exited,
-    signal: (signal) => {
-      if (running) sendSignal(-(terminal ? foregroundGroupOf(leader) : leader), signal);
+    signal: (signal, target = "group") => {
+      if (!running) return;
+      switch (target) {
+        case "process":
+          sendSignal(leader, signal);
+          return;
+        case "group":
+          sendSignal(-(terminal ? foregroundGroupOf(leader) : leader), signal);
+          return;
+        case "tree":
+          for (const pid of [leader, ...readTree(leader).map((each) => each.pid)]) sendSignal(pid, signal);
+          return;
+      }
     },
+    usage: () => (running ? readTreeUsage(leader, { withRoot: true }) : undefined),
     kill: () => {
       if (!running) return;
       sendSignal(leader, "SIGKILL"); // it may not have begun its session yet

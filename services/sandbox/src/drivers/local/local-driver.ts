@@ -194,6 +194,10 @@ export class LocalDriver implements SandboxDriver {
     );
   }
 
+  processDirectory(sandboxId: string): string {
+    return this.#directories.pathsOf(sandboxId).log;
+  }
+
   onExit(listener: (exit: DriverExit) => void): () => void {
     this.#listeners.add(listener);
     this.#adopt();
