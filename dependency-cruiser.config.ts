@@ -55,9 +55,10 @@ const configuration: IConfiguration = {
     },
     {
       name: "leaf-libs-stand-alone",
-      comment: "config, telemetry, postgres, pki, policy and audit need no other library but the generated code.",
+      comment:
+        "config, telemetry, postgres, pki, policy, process-log and audit need no other library but the generated code.",
       severity: "error",
-      from: { path: "^libs/(config|telemetry|postgres|pki|policy|audit)/", pathNot: testCode },
+      from: { path: "^libs/(config|telemetry|postgres|pki|policy|process-log|audit)/", pathNot: testCode },
       to: { path: "^libs/", pathNot: ["^libs/$1/", "^libs/api/"] },
     },
     {

@@ -2,4 +2,4 @@ export { describePast } from "./describe-past.ts";
 export { KeptOutput } from "./kept-output.ts";
 export { OutputLog } from "./output-log.ts";
 export type { OutputChunk, OutputReader, OutputSource } from "./output-reader.ts";
-export { isProcessId, type ProcessRecord, ProcessRecords } from "./process-records.ts";
+export { type ProcessRecord, ProcessRecords } from "./process-records.ts";

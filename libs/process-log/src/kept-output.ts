@@ -12,7 +12,7 @@ export class KeptOutput {
     const last = segments.at(-1);
     this.end = 0;
     if (last === undefined) return;
-    const reader = this.read(last.start);
+    const reader = new OutputReader(() => segments, { offset: last.start, end: last.start });
     while (reader.next(1024 * 1024) !== undefined);
     this.end = reader.offset;
   }
@@ -35,7 +35,7 @@ export class KeptOutput {
   }
 
   read(offset: number): OutputReader {
-    return new OutputReader(() => this.#segments, Math.min(offset, this.end));
+    return new OutputReader(() => this.#segments, { offset, end: this.end });
   }
 
   close(): void {

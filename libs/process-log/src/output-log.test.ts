@@ -35,7 +35,10 @@ describe("the output of a process", () => {
     expect(rest(log.read(2), 3)).toBe("2ocd 4eef 6oghi 9oj");
     expect(rest(log.read(10))).toBe("");
     expect(rest(log.read(99))).toBe("");
-    expect(log.read(99).offset).toBe(10);
+    const ahead = log.read(12);
+    expect(rest(ahead)).toBe("");
+    log.append("stdout", Buffer.from("klmn"));
+    expect(rest(ahead)).toBe("12omn");
   });
 
   it("is followed as it is written", () => {

@@ -63,9 +63,9 @@ export class OutputLog {
     this.#notify();
   }
 
-  /** Reads from an offset on; from the end where it lies behind it. */
+  /** Reads from an offset on; one behind the end is waited for. */
   read(offset: number): OutputReader {
-    return new OutputReader(() => this.#segments, Math.min(offset, this.#end));
+    return new OutputReader(() => this.#segments, { offset, end: this.#end });
   }
 
   /** Drops the files in which everything is before the offset. */

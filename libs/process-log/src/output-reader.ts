@@ -21,7 +21,7 @@ export interface OutputSegment {
 }
 
 /** Before the data of a frame. */
-export const frameHeaderBytes = 5;
+const frameHeaderBytes = 5;
 
 const sources: readonly OutputSource[] = ["stdout", "stderr"];
 const blockBytes = 256 * 1024;
@@ -38,6 +38,8 @@ export function frameHeader(from: OutputSource, lengthBytes: number): Buffer {
 export class OutputReader {
   /** Oldest first; each begins where the one before ends. */
   readonly #segments: () => readonly OutputSegment[];
+  /** What lies before this was not asked for. */
+  readonly #wanted: number;
   #offset: number;
   /** The open file, and where in it the next byte is. */
   #segmentStart: number | undefined;
@@ -46,9 +48,10 @@ export class OutputReader {
   #left = 0;
   #from: OutputSource = "stdout";
 
-  constructor(segments: () => readonly OutputSegment[], offset: number) {
+  constructor(segments: () => readonly OutputSegment[], options: { readonly offset: number; readonly end: number }) {
     this.#segments = segments;
-    this.#offset = offset;
+    this.#wanted = options.offset;
+    this.#offset = Math.min(options.offset, options.end);
   }
 
   /** Where the next piece begins, unless it has been dropped. */
@@ -62,7 +65,11 @@ export class OutputReader {
       const segment = this.#open();
       if (segment === undefined) return undefined;
       const chunk = this.#read(segment, maxBytes);
-      if (chunk !== undefined) return chunk;
+      if (chunk !== undefined) {
+        const before = Math.max(0, this.#wanted - chunk.offset);
+        if (before >= chunk.data.length) continue;
+        return before === 0 ? chunk : { ...chunk, offset: this.#wanted, data: chunk.data.subarray(before) };
+      }
       if (!this.#leave(segment)) return undefined;
     }
   }

@@ -70,7 +70,7 @@ export class ProcessRecords {
 }
 
 /** Whether a text is a process id: ids become paths. */
-export function isProcessId(text: string): boolean {
+function isProcessId(text: string): boolean {
   return /^prc-[a-z2-7]{20}$/.test(text);
 }
 

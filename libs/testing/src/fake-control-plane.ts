@@ -19,6 +19,7 @@ import {
   type ExecInputSchema,
   type ExecOutput,
   type ExecStartSchema,
+  type OpenExecSchema,
   type ProcessExit,
   type PushSandboxLogsRequest,
   type RelayExecRequest,
@@ -51,6 +52,15 @@ export interface FakeExec {
   collect(): Promise<{ stdout: string; stderr: string; exit: ProcessExit | undefined; startFault: string | undefined }>;
 }
 
+/** A call about the inside of a sandbox. */
+export interface FakeCall {
+  readonly answers: AsyncIterable<RelayExecRequest["answer"]>;
+  /** What its caller says after his first message. */
+  say(message: MessageInitShape<typeof RelayExecResponseSchema>["message"]): void;
+  /** As when the caller goes away. */
+  abandon(): void;
+}
+
 /** Auth and Sandbox, as much of them as one supervisor meets, on real sockets with real certificates. */
 export interface FakeControlPlane {
   readonly serviceCa: string;
@@ -66,6 +76,7 @@ export interface FakeControlPlane {
   /** The next session after this one. */
   sessionAfter(session: FakeSession): Promise<FakeSession>;
   exec(session: FakeSession, start: MessageInitShape<typeof ExecStartSchema>): FakeExec;
+  call(session: FakeSession, operation: MessageInitShape<typeof OpenExecSchema>["operation"]): FakeCall;
   /** What the main process wrote, as far as it is stored. */
   log(): string;
   /** How the main process ended, once it is reported. */
@@ -174,15 +185,17 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
     },
     session: async () => sessions.at(-1) ?? (await nextSession(0)),
     sessionAfter: (session) => nextSession(sessions.indexOf(session) + 1),
-    exec: (session, start) => {
-      const execId = randomBytes(8).toString("hex");
-      const relay = new ExecRelay();
-      execs.set(execId, relay);
-      session.send({ case: "openExec", value: { execId, start } });
-      return relay;
-    },
+    exec: (session, start) => open(session, { start }),
+    call: (session, operation) => open(session, operation === undefined ? {} : { operation }),
   };
 
+  const open = (session: FakeSession, what: MessageInitShape<typeof OpenExecSchema>): ExecRelay => {
+    const execId = randomBytes(8).toString("hex");
+    const relay = new ExecRelay();
+    execs.set(execId, relay);
+    session.send({ case: "openExec", value: { ...what, execId } });
+    return relay;
+  };
   const nextSession = async (index: number): Promise<FakeSession> => {
     for (;;) {
       const session = sessions[index];
@@ -316,10 +329,10 @@ export async function createFakeControlPlane(sandboxId: string): Promise<FakeCon
       let relay: ExecRelay | undefined;
       const found = Promise.withResolvers<ExecRelay>();
       const read = async (): Promise<void> => {
-        for await (const { execId, output } of requests) {
-          relay ??= execs.get(execId);
+        for await (const message of requests) {
+          relay ??= execs.get(message.execId);
           if (relay !== undefined) found.resolve(relay);
-          if (output !== undefined) await relay?.deliver(output);
+          if (message.output !== undefined || message.answer.case !== undefined) await relay?.deliver(message);
         }
         relay?.end();
       };
@@ -374,35 +387,45 @@ class Mailbox<T> implements AsyncIterable<T> {
 }
 
 /** Hands on one piece of output at a time, so that a test that does not read is a caller who does not read. */
-class ExecRelay implements FakeExec {
+class ExecRelay implements FakeExec, FakeCall {
   readonly inputs = new Mailbox<MessageInitShape<typeof RelayExecResponseSchema>>();
-  readonly #outputs = new Mailbox<ExecOutput>();
+  readonly #messages = new Mailbox<RelayExecRequest>();
   #taken: () => void = () => {};
 
   get outputs(): AsyncIterable<ExecOutput> {
-    const [outputs, taken] = [this.#outputs, () => this.#taken()];
-    return (async function* () {
-      for await (const output of outputs) {
-        taken();
-        yield output;
-      }
-    })();
+    return this.#each(({ output }) => output);
   }
 
-  deliver(output: ExecOutput): Promise<void> {
+  get answers(): AsyncIterable<RelayExecRequest["answer"]> {
+    return this.#each(({ answer }) => answer);
+  }
+
+  async *#each<T>(read: (message: RelayExecRequest) => T | undefined): AsyncGenerator<T> {
+    for await (const message of this.#messages) {
+      this.#taken();
+      const value = read(message);
+      if (value !== undefined) yield value;
+    }
+  }
+
+  deliver(message: RelayExecRequest): Promise<void> {
     return new Promise((resolve) => {
       this.#taken = resolve;
-      this.#outputs.push(output);
+      this.#messages.push(message);
     });
   }
 
   end(): void {
-    this.#outputs.end();
+    this.#messages.end();
     this.inputs.end();
   }
 
   input(input: MessageInitShape<typeof ExecInputSchema>["input"]): void {
     this.inputs.push({ input: input === undefined ? {} : { input } });
+  }
+
+  say(message: MessageInitShape<typeof RelayExecResponseSchema>["message"]): void {
+    this.inputs.push(message === undefined ? {} : { message });
   }
 
   abandon(): void {

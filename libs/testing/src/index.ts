@@ -10,6 +10,7 @@ export {
 } from "./crash-points.ts";
 export {
   createFakeControlPlane,
+  type FakeCall,
   type FakeControlPlane,
   type FakeExec,
   type FakeSession,

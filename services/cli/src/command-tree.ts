@@ -2,6 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import type { CommandContext } from "./command-context.ts";
 import type { CreateApiKeyOptions } from "./commands/api-key-create.ts";
 import type { ListApiKeysOptions } from "./commands/api-key-ls.ts";
+import type { AttachOptions } from "./commands/attach.ts";
 import type { AuditOptions } from "./commands/audit.ts";
 import type { VerifyAuditOptions } from "./commands/audit-verify.ts";
 import type { CertgenOptions } from "./commands/certgen.ts";
@@ -16,6 +17,7 @@ import type { KeygenOptions } from "./commands/keygen.ts";
 import type { ListKeysOptions } from "./commands/keys-ls.ts";
 import type { RevokeKeyOptions } from "./commands/keys-revoke.ts";
 import type { RotateKeysOptions } from "./commands/keys-rotate.ts";
+import type { KillOptions, TargetName } from "./commands/kill.ts";
 import type { LoginOptions } from "./commands/login.ts";
 import type { OidcLoginOptions } from "./commands/login-oidc.ts";
 import type { LogoutOptions } from "./commands/logout.ts";
@@ -35,6 +37,7 @@ import type { ProposeOptions } from "./commands/policy-propose.ts";
 import type { SetPolicyOptions, StorePolicyOptions } from "./commands/policy-set.ts";
 import type { TestPolicyOptions } from "./commands/policy-test.ts";
 import type { ProviderOptions } from "./commands/provider-create.ts";
+import type { ListProcessesOptions } from "./commands/ps.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
 import type { RemoveOptions } from "./commands/rm.ts";
 import type { RunOptions } from "./commands/run.ts";
@@ -128,13 +131,55 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .argument("<command...>", "the command and its arguments")
     .option("-e, --env <name=value>", "an environment variable, not for secrets; repeatable", collect, [])
     .option("-w, --cwd <directory>", "where to run it, relative to the workspace")
+    .option("-i, --interactive", "give it standard input (the default)")
     .option("-t, --tty", "give it a terminal (default: when both ends are one)")
     .option("-T, --no-tty", "give it no terminal")
     .option("--no-stdin", "give it no standard input")
+    .option("-d, --detach", "leave it to itself and print its id, for `sandgate attach`")
+    .option("--timeout <duration>", "end it after this long", duration)
     .passThroughOptions()
     .action(
       action<[string, string[]], ExecOptions>(runner, async (context, [sandbox, words], options) =>
         (await import("./commands/exec.ts")).exec(context, sandbox, words, options),
+      ),
+    );
+  command(program, "attach")
+    .summary("follow a process in a sandbox, now or after its end")
+    .description(
+      "Prints its output and passes standard input on, as long as it runs, and exits as it did. Several may be attached to one process. The second interruption leaves it; on a terminal Ctrl-P Ctrl-Q does.",
+    )
+    .argument("<sandbox>", "name or id")
+    .argument("<process>", "its id; `sandgate ps` lists them")
+    .option("--offset <bytes>", "from this byte of its output on", count, 0)
+    .option("--no-stdin", "pass no standard input on")
+    .action(
+      action<[string, string], AttachOptions>(runner, async (context, [sandbox, processId], options) =>
+        (await import("./commands/attach.ts")).attach(context, sandbox, processId, options),
+      ),
+    );
+  command(program, "ps")
+    .summary("list the processes that were started in a sandbox, with what they use")
+    .argument("<sandbox>", "name or id")
+    .option("-a, --all", "those that have ended, too")
+    .option("-q, --quiet", "ids only")
+    .action(
+      action<[string], ListProcessesOptions>(runner, async (context, [sandbox], options) =>
+        (await import("./commands/ps.ts")).listProcesses(context, sandbox, options),
+      ),
+    );
+  command(program, "kill")
+    .summary("send a signal to a process in a sandbox")
+    .argument("<sandbox>", "name or id")
+    .argument("<process>", "its id; `sandgate ps` lists them")
+    .option("-s, --signal <name>", "TERM, INT, KILL, …", "TERM")
+    .addOption(
+      new Option("--target <whom>", "the command alone, its process group, or everything that it started")
+        .choices(["process", "group", "tree"] satisfies TargetName[])
+        .default("group" satisfies TargetName),
+    )
+    .action(
+      action<[string, string], KillOptions>(runner, async (context, [sandbox, processId], options) =>
+        (await import("./commands/kill.ts")).kill(context, sandbox, processId, options),
       ),
     );
 

@@ -66,9 +66,21 @@ function momentAhead(time: Timestamp, now: number): string {
 }
 
 /** How a process ended, in words. */
-function describeExit(exit: ProcessExit): string {
-  if (exit.signal === "") return `exited with ${exit.code}`;
-  return `ended by ${escapeLine(exit.signal)}${exit.reason === ExitReason.OUT_OF_MEMORY ? ": the sandbox's memory was used up" : ""}`;
+export function describeExit(exit: Pick<ProcessExit, "reason" | "code" | "signal" | "limit">): string {
+  switch (exit.reason) {
+    case ExitReason.CANCELLED:
+      return "cancelled";
+    case ExitReason.SUPERVISOR_LOST:
+      return "supervisor lost";
+    case ExitReason.OUT_OF_MEMORY:
+      return "out of memory";
+    case ExitReason.TIMED_OUT:
+      return "timed out";
+    case ExitReason.LIMIT:
+      return `limit of ${escapeLine(exit.limit)}`;
+    default:
+      return exit.signal === "" ? `exited with ${exit.code}` : `ended by ${escapeLine(exit.signal)}`;
+  }
 }
 
 /** How long ago a moment was, for a table. */

@@ -136,7 +136,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
   const following = new AbortController();
   let followed: Promise<void> | undefined;
   const broker = new ExecBroker({ newExecId: () => Buffer.from(random(16)).toString("base64url") });
-  const relay = { ...timing, store, sessions, clock, broker, past: new PastProcesses({ driver }) };
+  const relay = { ...timing, store, sessions, changes, clock, broker, past: new PastProcesses({ driver }) };
   const newSandboxId = () => formatSandboxId(random(sandboxIdBytes));
   const reconciler = new Reconciler({
     ...timing,

@@ -26,6 +26,10 @@ export interface SupervisedSandbox {
   bringControlBack(): Promise<void>;
   /** Asks the supervisor to end, as the driver does. */
   terminate(): void;
+  /** Kills it, at this very place. */
+  kill(): void;
+  /** Where it keeps what processes write, on this machine. */
+  readonly logDirectory: string;
   /** What the supervisor logged. */
   log(): Promise<string>;
   close(): Promise<void>;
@@ -92,6 +96,10 @@ export async function startSupervisedSandbox(
     await new Promise((resolve) => proxy.close(resolve));
     await rm(directory, { recursive: true, force: true });
   };
+  const end = (signal: NodeJS.Signals): void => {
+    const init = onlyChildOf(child.pid ?? 0);
+    process.kill(onlyChildOf(init), signal);
+  };
   const session = await Promise.race([plane.session(), exited]);
   if (session === null || typeof session === "number") {
     await close();
@@ -104,10 +112,9 @@ export async function startSupervisedSandbox(
     exited,
     takeControlAway: () => plane.close(),
     bringControlBack: () => plane.open(join(directory, "control")),
-    terminate: () => {
-      const init = onlyChildOf(child.pid ?? 0);
-      process.kill(onlyChildOf(init), "SIGTERM");
-    },
+    terminate: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
+    logDirectory: join(directory, "log"),
     log: async () => program.log(),
     close,
   };

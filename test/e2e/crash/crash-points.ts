@@ -29,7 +29,7 @@ export const sandboxCrashPoints: CrashPointOptions = {
 /** Where it can die around its driver: every call that does something. */
 export const driverCrashPoints: CrashPointOptions = {
   harmless: [
-    ...["takeSpare", "keepSpare"],
+    ...["takeSpare", "keepSpare", "processDirectory"],
     "shareAuthorities", // as an authority's file changes; every start of the service does it again
   ],
   label: (method, [start]) => (method === "start" && isFurther(start) ? "again" : undefined),

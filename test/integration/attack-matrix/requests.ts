@@ -125,6 +125,16 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   DeleteSandboxTemplate: async ({ world }) => [{ name: await createTemplate(world), requestId: crypto.randomUUID() }],
   GetSandboxConfig: byOwn,
   ExecSandbox: ({ world }) => [{ sandbox: world.own.id, message: { case: "start", value: { command: ["true"] } } }],
+  StartProcess: ({ world }) => [
+    { sandbox: world.own.id, requestId: requestId("StartProcess"), start: { command: ["true"] } },
+  ],
+  AttachProcess: ({ world }) => [
+    { sandbox: world.own.id, message: { case: "attach", value: { processId: `prc-${"a".repeat(20)}` } } },
+  ],
+  WriteProcessInput: ({ world }) => [{ ...aProcess(world), input: { data: Buffer.from("x") } }],
+  SignalProcess: ({ world }) => [{ ...aProcess(world), signal: "SIGTERM" }],
+  WaitProcess: ({ world }) => [aProcess(world)],
+  ListProcesses: aboutOwn,
   RelayExec: async ({ world, supervisor, signal }) => {
     const execId = supervisor.holdNextExec();
     const requests = (async function* (): AsyncGenerator<MessageInitShape<typeof ExecSandboxRequestSchema>> {
@@ -240,6 +250,8 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   EndIncarnation: ({ world }) => [{ sandboxId: world.doomed.ended.id, incarnation: world.doomed.ended.incarnation }],
   RetireSandbox: ({ world }) => [{ sandboxId: world.doomed.retired.id }],
 };
+
+const aProcess = (world: World) => ({ sandbox: world.own.id, processId: `prc-${"a".repeat(20)}` });
 
 const newProvider = () => ({
   name: `p-${crypto.randomUUID()}`,

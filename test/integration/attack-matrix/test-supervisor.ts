@@ -3,12 +3,14 @@ import {
   type ConnectSupervisorRequestSchema,
   type ConnectSupervisorResponse,
   ExitReason,
+  type OpenExec,
+  type RelayExecRequestSchema,
   SandboxService,
 } from "@sandgate/api/sandbox";
 import { type Channel, createClient } from "@sandgate/rpc";
 import type { TestSandbox } from "../suite/test-sandbox.ts";
 
-/** The supervisor of a sandbox, as far as the control plane sees it: connected, confined, answering every exec with exit 0. */
+/** The supervisor of a sandbox, as far as the control plane sees it: connected, confined, answering every call. */
 export interface TestSupervisor {
   /** Resolves with the id of the next exec that is asked for, which is then left to the test. */
   holdNextExec(): Promise<string>;
@@ -22,18 +24,16 @@ export function startTestSupervisor(sandbox: TestSandbox, channel: Channel): Tes
   const stop = new AbortController();
   let hold: ((execId: string) => void) | undefined;
 
-  const answer = async (execId: string): Promise<void> => {
-    const output = { output: { case: "exit", value: { reason: ExitReason.EXITED, code: 0 } } } as const;
+  const answer = async ({ execId, operation }: OpenExec): Promise<void> => {
     const requests = (async function* () {
-      yield { sandboxId: sandbox.id, execId, output };
+      yield { sandboxId: sandbox.id, execId, ...answerTo(operation) };
     })();
     for await (const _input of client.relayExec(requests, { headers, signal: stop.signal }));
   };
   const obey = (command: ConnectSupervisorResponse["command"]): void => {
     if (command.case !== "openExec") return;
-    const { execId } = command.value;
-    if (hold !== undefined) hold(execId);
-    else void answer(execId).catch(() => undefined); // the caller of the exec sees what went wrong
+    if (hold !== undefined) hold(command.value.execId);
+    else void answer(command.value).catch(() => undefined); // the caller of the exec sees what went wrong
     hold = undefined;
   };
   const run = async (): Promise<void> => {
@@ -68,4 +68,16 @@ export function startTestSupervisor(sandbox: TestSandbox, channel: Channel): Tes
       await running;
     },
   };
+}
+
+/** What it says to a call, whatever it is about. */
+function answerTo({ case: kind }: OpenExec["operation"]): MessageInitShape<typeof RelayExecRequestSchema> {
+  switch (kind) {
+    case undefined:
+      return { output: { output: { case: "exit", value: { reason: ExitReason.EXITED, code: 0 } } } };
+    case "attachProcess":
+      return { answer: { case: kind, value: { event: { case: "end", value: {} } } } };
+    default:
+      return { answer: { case: kind, value: {} } };
+  }
 }

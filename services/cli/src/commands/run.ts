@@ -17,9 +17,9 @@ import { messageJson } from "../message-json.ts";
 import { phaseName } from "../sandbox-view.ts";
 import { DecisionCollector } from "../session/decision-collector.ts";
 import { parseEnvironmentPairs } from "../session/environment-pairs.ts";
-import { type ExecOutcome, runExecSession } from "../session/exec-session.ts";
 import { localStreams } from "../session/local-streams.ts";
 import { readRequestedPolicy } from "../session/policy-source.ts";
+import { type ExecOutcome, runProcessSession } from "../session/process-session.ts";
 import { RunTimings } from "../session/run-timings.ts";
 import { waitUntilReady } from "../session/wait-until-ready.ts";
 import { SuiteConnection } from "../suite-connection.ts";
@@ -87,7 +87,7 @@ export async function run(context: CommandContext, words: readonly string[], opt
       onPhase: (phase) => timings.mark(`phase ${phaseName(phase)}`),
     });
     timings.mark(`phase ${phaseName(Phase.READY)}`);
-    outcome = await runExecSession({
+    outcome = await runProcessSession({
       client,
       sandbox: sandbox.id,
       start: {

@@ -2,8 +2,8 @@ import type { Readable } from "node:stream";
 import { usageFailure } from "../command-failure.ts";
 import type { Output } from "../output.ts";
 import { writeWithBackpressure } from "../text-streams.ts";
-import type { ExecSink } from "./exec-session.ts";
 import { createLocalTerminal, type LocalTerminal } from "./local-terminal.ts";
+import type { ExecSink } from "./process-session.ts";
 
 /**
  * The process's own streams for a command in a sandbox. A terminal is given to it when both ends are one and nothing else

@@ -1,4 +1,3 @@
-import { isProcessId } from "@sandgate/process-log";
 import type { FieldFault } from "./request-faults.ts";
 
 /** The shape of a google.protobuf.Duration. */
@@ -14,7 +13,7 @@ const maximumWaitMs = 60_000;
 
 /** What is wrong with a process id; none if nothing is. */
 export function findProcessIdFaults(processId: string, field = "process_id"): readonly FieldFault[] {
-  return isProcessId(processId) ? [] : [{ field, fault: "must be a process id: prc- and 20 characters" }];
+  return /^prc-[a-z2-7]{20}$/.test(processId) ? [] : [{ field, fault: "must be a process id: prc- and 20 characters" }];
 }
 
 /** What is wrong with the bounds of a process. */

@@ -8,7 +8,9 @@ import {
 import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Reason, ServiceError } from "@sandgate/rpc";
 import { isOver } from "../domain/phase.ts";
+import type { SandboxRecord } from "../domain/sandbox-record.ts";
 import type { Exec, ExecBroker } from "../exec/exec-broker.ts";
+import type { SandboxChanges } from "../store/sandbox-changes.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
@@ -18,6 +20,7 @@ import { requireSandbox } from "./require-sandbox.ts";
 export interface RelayDeps {
   readonly store: Pick<SandboxStore, "find" | "recordActivity">;
   readonly sessions: Pick<SupervisorSessions, "wait">;
+  readonly changes: Pick<SandboxChanges, "subscribe">;
   readonly broker: ExecBroker;
   readonly clock: () => number;
   /** How long a supervisor may take to come back, and to open the relay. */
@@ -115,23 +118,31 @@ export async function findSession(
   scope: SandboxScope,
   signal: AbortSignal,
 ): Promise<SupervisorSession | undefined> {
-  const { phase, waitingFor, incarnation, readyTimeMs } = await requireSandbox(deps.store, scope);
-  if (isOver(phase)) return undefined;
-  // who was READY is so again when its supervisor has come back, which is waited for
-  const returns = phase === "STARTING" && readyTimeMs !== undefined && waitingFor.join() === "supervisor";
-  if (phase !== "READY" && !returns)
-    throw new ServiceError("SANDBOX_NOT_READY", "the sandbox is not ready", {
-      phase,
-      waiting_for: waitingFor.join(","),
-    });
+  using subscription = deps.changes.subscribe(scope.sandboxId, ["changed"]);
   const overdue = AbortSignal.timeout(deps.supervisorTimeoutMs);
+  const found = new AbortController();
+  const waiting = AbortSignal.any([signal, overdue, found.signal]);
   try {
-    const session = await deps.sessions.wait(scope.sandboxId, AbortSignal.any([signal, overdue]));
-    if (session.incarnation === incarnation) return session;
+    for (;;) {
+      const record = await requireSandbox(deps.store, scope);
+      if (isOver(record.phase)) return undefined;
+      if (!isUsable(record))
+        throw new ServiceError("SANDBOX_NOT_READY", "the sandbox is not ready", {
+          phase: record.phase,
+          waiting_for: record.waitingFor.join(","),
+        });
+      const session = await Promise.race([
+        deps.sessions.wait(scope.sandboxId, waiting),
+        subscription.next(waiting).then(() => undefined),
+      ]);
+      if (session?.incarnation === record.incarnation) return session;
+      if (waiting.aborted || session !== undefined) break;
+    }
   } catch (error) {
-    if (!overdue.aborted) throw error;
+    if (signal.aborted || !overdue.aborted) throw error;
+  } finally {
+    found.abort();
   }
-  if (isOver((await requireSandbox(deps.store, scope)).phase)) return undefined;
   throw new ServiceError("SUPERVISOR_LOST", "the supervisor is not connected");
 }
 
@@ -142,6 +153,11 @@ async function keepAwake(deps: RelayDeps, call: Call, { incarnation }: Superviso
   if (spec.idleTimeoutMs === undefined) return;
   if (await deps.store.recordActivity(scope, { incarnation, nowMs: deps.clock() })) return;
   throw new ServiceError("SANDBOX_NOT_READY", "the sandbox is not ready", { phase, waiting_for: "" });
+}
+
+/** Who was READY is so again when its supervisor has come back, which is waited for. */
+function isUsable({ phase, readyTimeMs, waitingFor }: SandboxRecord): boolean {
+  return phase === "READY" || (phase === "STARTING" && readyTimeMs !== undefined && waitingFor.join() === "supervisor");
 }
 
 async function waitForRelay(
