@@ -1,6 +1,7 @@
 import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { Client, experimental, type CallOptions as GrpcCallOptions, Metadata, status } from "@grpc/grpc-js";
 import type { CallOptions, Channel } from "../client.ts";
+import { Ending, ended } from "../ending.ts";
 import { maxMessageBytes } from "../pipeline/pipeline.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { decodeStatusDetails, statusDetailsKey } from "../status-details.ts";
@@ -165,21 +166,20 @@ interface RequestStream {
 /** Sends the requests as fast as the server takes them; stops when the call has ended. */
 async function send(method: DescMethod, requests: AsyncIterable<unknown>, running: RequestStream): Promise<void> {
   const iterator = requests[Symbol.asyncIterator]();
-  const ended = Promise.withResolvers<"ended">();
-  const onEnd = (): void => ended.resolve("ended");
+  const ending = new Ending();
+  const onEnd = (): void => ending.end();
   for (const event of ["close", "status", "error"] as const) running.once(event, onEnd);
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), ended.promise]);
-      if (next === "ended") return;
+      const next = await ending.unless(iterator.next());
+      if (next === ended) return;
       if (next.done === true) break;
       if (!running.write(encode(method, next.value))) {
-        const drained = Promise.withResolvers<"drained">();
-        const onDrain = (): void => drained.resolve("drained");
-        running.once("drain", onDrain);
-        const outcome = await Promise.race([drained.promise, ended.promise]);
-        running.removeListener("drain", onDrain);
-        if (outcome === "ended") return;
+        const drained = Promise.withResolvers<void>();
+        running.once("drain", drained.resolve);
+        const outcome = await ending.unless(drained.promise);
+        running.removeListener("drain", drained.resolve);
+        if (outcome === ended) return;
       }
     }
     running.end();

@@ -2,6 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { CallOptions, Channel } from "../client.ts";
+import { Ending, ended } from "../ending.ts";
 import { type Reason, ServiceError } from "../service-error.ts";
 import { decodeStatusDetails } from "../status-details.ts";
 import { encodeMessage } from "../wire/encode-message.ts";
@@ -206,15 +207,16 @@ class RunningCall {
   send(requests: AsyncIterable<unknown>): void {
     const iterator = requests[Symbol.asyncIterator]();
     const stream = this.#stream;
-    const closed = new Promise<"closed">((resolve) => stream.once("close", () => resolve("closed")));
+    const closing = new Ending();
+    stream.once("close", () => closing.end());
     const sendAll = async (): Promise<void> => {
       for (;;) {
-        const next = await Promise.race([iterator.next(), closed]);
-        if (next === "closed") return;
+        const next = await closing.unless(iterator.next());
+        if (next === ended) return;
         if (next.done === true) break;
         if (stream.write(this.#encode(next.value))) continue;
-        const drained = new Promise<"drained">((resolve) => stream.once("drain", () => resolve("drained")));
-        if ((await Promise.race([drained, closed])) === "closed") return;
+        const drained = new Promise<void>((resolve) => stream.once("drain", resolve));
+        if ((await closing.unless(drained)) === ended) return;
       }
       stream.end();
     };
