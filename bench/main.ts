@@ -18,6 +18,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }
   simulation: () => import("./simulation.ts"),
   logins: () => import("./logins.ts"),
   revocation: () => import("./revocation.ts"),
+  exec: () => import("./exec.ts"),
 };
 
 const { values, positionals } = parseArgs({

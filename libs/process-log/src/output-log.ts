@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, writeSync, writevSync } from "node:fs";
 import { join } from "node:path";
 import { frameHeader, OutputReader, type OutputSegment, type OutputSource } from "./output-reader.ts";
 
@@ -53,12 +53,14 @@ export class OutputLog {
       segment = { start: this.#end, fd: openSync(path, "ax+", 0o600), path, fileBytes: 0, dataBytes: 0 };
       this.#segments.push(segment);
     }
-    // one write, so that no reader meets a header without its data
-    const frame = Buffer.concat([frameHeader(from, data.length), data]);
-    for (let written = 0; written < frame.length; ) written += writeSync(segment.fd, frame, written);
-    segment.fileBytes += frame.length;
+    const header = frameHeader(from, data.length);
+    const frameBytes = header.length + data.length;
+    // one call, so that whoever reads the files does not find a header without its data
+    for (let written = writevSync(segment.fd, [header, data]); written < frameBytes; )
+      written += writeSync(segment.fd, data, written - header.length); // never less than a header is written
+    segment.fileBytes += frameBytes;
     segment.dataBytes += data.length;
-    this.#sizeBytes += frame.length;
+    this.#sizeBytes += frameBytes;
     this.#end += data.length;
     this.#notify();
   }

@@ -24,7 +24,6 @@ export interface OutputSegment {
 const frameHeaderBytes = 5;
 
 const sources: readonly OutputSource[] = ["stdout", "stderr"];
-const blockBytes = 256 * 1024;
 
 /** The header of a frame. */
 export function frameHeader(from: OutputSource, lengthBytes: number): Buffer {
@@ -106,16 +105,14 @@ export class OutputReader {
   }
 
   #read(segment: OutputSegment, maxBytes: number): OutputChunk | undefined {
-    const block = readBlock(segment, this.#position, Math.min(blockBytes, maxBytes + frameHeaderBytes));
+    const data = Buffer.allocUnsafeSlow(Math.min(maxBytes, Math.max(0, segment.fileBytes - this.#position)));
     const { offset } = this;
-    const pieces: Buffer[] = [];
     let source: OutputSource | undefined;
     let length = 0;
-    for (let at = 0; length < maxBytes; ) {
+    while (length < data.length) {
       if (this.#left === 0) {
         const position = this.#position;
-        if (!this.#enter(block.subarray(at))) break;
-        at += frameHeaderBytes;
+        if (!this.#enter(readBlock(segment, position, frameHeaderBytes))) break;
         if (source !== undefined && this.#from !== source) {
           // another stream's: the next piece
           this.#position = position;
@@ -124,16 +121,13 @@ export class OutputReader {
         }
       }
       source = this.#from;
-      const piece = block.subarray(at, at + Math.min(this.#left, maxBytes - length));
-      if (piece.length === 0) break;
-      pieces.push(piece);
-      at += piece.length;
-      length += piece.length;
-      this.#advance(piece.length);
+      const wanted = Math.min(this.#left, data.length - length, segment.fileBytes - this.#position);
+      const read = wanted <= 0 ? 0 : readSync(segment.fd, data, length, wanted, this.#position);
+      if (read === 0) break;
+      length += read;
+      this.#advance(read);
     }
-    const [only] = pieces;
-    if (only === undefined || source === undefined) return undefined;
-    return { offset, from: source, data: pieces.length === 1 ? only : Buffer.concat(pieces) };
+    return length === 0 || source === undefined ? undefined : { offset, from: source, data: data.subarray(0, length) };
   }
 
   /** Goes to the next file, if there is one and this one was read to its end. */
