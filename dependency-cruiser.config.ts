@@ -56,9 +56,9 @@ const configuration: IConfiguration = {
     {
       name: "leaf-libs-stand-alone",
       comment:
-        "config, telemetry, postgres, pki, policy, process-log and audit need no other library but the generated code.",
+        "config, telemetry, postgres, pki, policy, process-log, archive and audit need no other library but the generated code.",
       severity: "error",
-      from: { path: "^libs/(config|telemetry|postgres|pki|policy|process-log|audit)/", pathNot: testCode },
+      from: { path: "^libs/(config|telemetry|postgres|pki|policy|process-log|archive|audit)/", pathNot: testCode },
       to: { path: "^libs/", pathNot: ["^libs/$1/", "^libs/api/"] },
     },
     {

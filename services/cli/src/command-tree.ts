@@ -36,6 +36,7 @@ import type { ListProposalsOptions } from "./commands/policy-proposals.ts";
 import type { ProposeOptions } from "./commands/policy-propose.ts";
 import type { SetPolicyOptions, StorePolicyOptions } from "./commands/policy-set.ts";
 import type { TestPolicyOptions } from "./commands/policy-test.ts";
+import type { PortForwardOptions } from "./commands/port-forward.ts";
 import type { ProviderOptions } from "./commands/provider-create.ts";
 import type { ListProcessesOptions } from "./commands/ps.ts";
 import type { RevokeOptions } from "./commands/revoke.ts";
@@ -180,6 +181,28 @@ export function createCommandTree(runner: Runner, version: string): Command {
     .action(
       action<[string, string], KillOptions>(runner, async (context, [sandbox, processId], options) =>
         (await import("./commands/kill.ts")).kill(context, sandbox, processId, options),
+      ),
+    );
+  command(program, "cp")
+    .summary("copy a file or a directory into a sandbox, or out of it")
+    .description(
+      "One side is SANDBOX:PATH, PATH relative to /workspace. A directory is copied into one that is there already, else as PATH. Links that lead out of a copied directory do not come out of a sandbox.",
+    )
+    .argument("<source>", "a path, or SANDBOX:PATH")
+    .argument("<destination>", "SANDBOX:PATH, or a path")
+    .action(
+      action<[string, string], unknown>(runner, async (context, [source, destination]) =>
+        (await import("./commands/cp.ts")).copy(context, source, destination),
+      ),
+    );
+  command(program, "port-forward")
+    .summary("reach ports that processes in a sandbox listen on, until it is interrupted")
+    .argument("<sandbox>", "name or id")
+    .argument("<ports...>", "REMOTE, or LOCAL:REMOTE; 0:REMOTE takes any free port")
+    .option("--address <address>", "where to listen on this machine", "127.0.0.1")
+    .action(
+      action<[string, string[]], PortForwardOptions>(runner, async (context, [sandbox, ports], options) =>
+        (await import("./commands/port-forward.ts")).forwardPorts(context, sandbox, ports, options),
       ),
     );
 

@@ -13,6 +13,7 @@ import { formatSandboxId, sandboxIdBytes } from "./domain/sandbox-id.ts";
 import type { SandboxDriver } from "./drivers/sandbox-driver.ts";
 import { ExecBroker } from "./exec/exec-broker.ts";
 import { attachProcess } from "./handlers/attach-process.ts";
+import { connectPort } from "./handlers/connect-port.ts";
 import { connectSupervisor } from "./handlers/connect-supervisor.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
 import { createSandboxTemplate } from "./handlers/create-sandbox-template.ts";
@@ -25,11 +26,14 @@ import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxConfig } from "./handlers/get-sandbox-config.ts";
 import { getSandboxTemplate } from "./handlers/get-sandbox-template.ts";
 import { listAuditEvents } from "./handlers/list-audit-events.ts";
+import { listFiles } from "./handlers/list-files.ts";
 import { listProcesses } from "./handlers/list-processes.ts";
 import { listSandboxTemplates } from "./handlers/list-sandbox-templates.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
 import { PastProcesses } from "./handlers/past-processes.ts";
 import { pushSandboxLogs } from "./handlers/push-sandbox-logs.ts";
+import { readArchive } from "./handlers/read-archive.ts";
+import { readFile } from "./handlers/read-file.ts";
 import { readSandboxLogs } from "./handlers/read-sandbox-logs.ts";
 import { relayExec } from "./handlers/relay-exec.ts";
 import { reportProcessExit } from "./handlers/report-process-exit.ts";
@@ -41,6 +45,8 @@ import { updateSandbox } from "./handlers/update-sandbox.ts";
 import { verifyAuditLog } from "./handlers/verify-audit-log.ts";
 import { waitProcess } from "./handlers/wait-process.ts";
 import { watchSandbox } from "./handlers/watch-sandbox.ts";
+import { writeArchive } from "./handlers/write-archive.ts";
+import { writeFile } from "./handlers/write-file.ts";
 import { writeProcessInput } from "./handlers/write-process-input.ts";
 import type { ControlSockets } from "./reconciler/actions.ts";
 import { EnforcementView } from "./reconciler/enforcement-view.ts";
@@ -180,6 +186,12 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
         signalProcess: signalProcess(relay),
         waitProcess: waitProcess(relay),
         listProcesses: listProcesses(relay),
+        readFile: readFile(relay),
+        writeFile: writeFile(relay),
+        listFiles: listFiles(relay),
+        readArchive: readArchive(relay),
+        writeArchive: writeArchive(relay),
+        connectPort: connectPort(relay),
         readSandboxLogs: readSandboxLogs({ store, changes }),
         getSandboxConfig: getSandboxConfig({ store, policy }),
         connectSupervisor: connectSupervisor({ ...timing, store, sessions, reconciler, grants, clock }),

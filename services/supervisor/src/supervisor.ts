@@ -19,6 +19,7 @@ import type { CredentialSource } from "./identity/credential-source.ts";
 import { watchRefusals } from "./identity/refusal-watch.ts";
 import type { Logger } from "./logger.ts";
 import { createOperation } from "./operations/create-operation.ts";
+import { FileOperations } from "./operations/file-operation.ts";
 import { runOperation } from "./operations/run-operation.ts";
 import { runMainProcess } from "./process/main-process.ts";
 import { countOomKills } from "./process/oom-kills.ts";
@@ -252,6 +253,8 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       oomKills: () => countOomKills(),
       random: randomBytes,
     });
+    const files = new FileOperations({ workload: confined, runtime: options.runtime });
+    const deps = { table, files, ownPorts: [forwarder.port], egressRequests, timers };
     let mainStarted = false;
     let operations = 0;
     let mainOutput: OutputLog | undefined;
@@ -275,7 +278,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
           idleMs: () => activity.idleMs(),
           onExec: (open) => {
             operations += 1;
-            const operation = createOperation({ table, egressRequests, timers }, open);
+            const operation = createOperation(deps, open);
             const running = runOperation({ sandboxId, open, sandbox, operation, logger });
             follow(running.finally(() => (operations -= 1)));
           },

@@ -135,6 +135,12 @@ export const requests: Readonly<Record<string, RequestMaker>> = {
   SignalProcess: ({ world }) => [{ ...aProcess(world), signal: "SIGTERM" }],
   WaitProcess: ({ world }) => [aProcess(world)],
   ListProcesses: aboutOwn,
+  ReadFile: ({ world }) => [{ sandbox: world.own.id, path: "a" }],
+  WriteFile: ({ world }) => [{ sandbox: world.own.id, part: { case: "start", value: { path: "a" } } }],
+  ListFiles: aboutOwn,
+  ReadArchive: ({ world }) => [{ sandbox: world.own.id, path: "a" }],
+  WriteArchive: ({ world }) => [{ sandbox: world.own.id, part: { case: "start", value: { path: "a" } } }],
+  ConnectPort: ({ world }) => [{ sandbox: world.own.id, message: { case: "port", value: 8080 } }],
   RelayExec: async ({ world, supervisor, signal }) => {
     const execId = supervisor.holdNextExec();
     const requests = (async function* (): AsyncGenerator<MessageInitShape<typeof ExecSandboxRequestSchema>> {

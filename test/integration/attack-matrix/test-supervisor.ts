@@ -77,6 +77,12 @@ function answerTo({ case: kind }: OpenExec["operation"]): MessageInitShape<typeo
       return { output: { output: { case: "exit", value: { reason: ExitReason.EXITED, code: 0 } } } };
     case "attachProcess":
       return { answer: { case: kind, value: { event: { case: "end", value: {} } } } };
+    case "readFile":
+      return { answer: { case: kind, value: { part: { case: "end", value: 0n } } } };
+    case "readArchive":
+      return { answer: { case: kind, value: { part: { case: "end", value: {} } } } };
+    case "connectPort":
+      return { answer: { case: kind, value: { event: { case: "closed", value: {} } } } };
     default:
       return { answer: { case: kind, value: {} } };
   }

@@ -196,6 +196,7 @@ async function forwardInputs<T>(exec: Exec, inputs: RelayedInputs<T>, call: Call
 /** What a call about the inside of a sandbox can be refused with by its supervisor. */
 const faults: ReadonlySet<string> = new Set<Reason>([
   ...(["REQUEST_INVALID", "REQUEST_ID_REUSED", "LIMIT_REACHED", "PROCESS_NOT_FOUND"] as const),
+  ...(["FILE_NOT_FOUND", "FILE_NOT_ACCESSIBLE", "PORT_NOT_OPEN"] as const),
 ]);
 
 /** The supervisor's refusal; one that it has no business with is its own fault. */

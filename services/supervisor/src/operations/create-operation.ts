@@ -17,11 +17,16 @@ import type { Timers } from "../timers.ts";
 import { AttachOperation } from "./attach-operation.ts";
 import { AttachPastOperation } from "./attach-past-operation.ts";
 import { ExecOperation } from "./exec-operation.ts";
+import type { FileOperations } from "./file-operation.ts";
 import type { Answer, Operation } from "./operation.ts";
+import { PortOperation } from "./port-operation.ts";
 
 /** What operations work with. */
 export interface OperationDeps {
   readonly table: ProcessTable;
+  readonly files: FileOperations;
+  /** The ports that are the supervisor's own. */
+  readonly ownPorts: readonly number[];
   readonly egressRequests: () => number;
   readonly timers: Timers;
 }
@@ -50,11 +55,21 @@ export function createOperation(deps: OperationDeps, { start, operation }: OpenE
       return answering(async () => ({
         answer: { case: "listProcesses", value: { processes: [...table.list()] } },
       }));
+    case "connectPort":
+      return new PortOperation({ request: operation.value, ownPorts: deps.ownPorts });
+    case "readFile":
+    case "writeFile":
+    case "listFiles":
+    case "readArchive":
+    case "writeArchive":
+      return deps.files.create(operation) ?? nothing();
     case undefined:
-      return start === undefined
-        ? answering(() => Promise.reject(new ServiceError("REQUEST_INVALID", "there is nothing to do")))
-        : new ExecOperation({ ...deps, start });
+      return start === undefined ? nothing() : new ExecOperation({ ...deps, start });
   }
+}
+
+function nothing(): Operation {
+  return answering(() => Promise.reject(new ServiceError("REQUEST_INVALID", "there is nothing to do")));
 }
 
 /** One answer. */

@@ -1,0 +1,1 @@
+export { type ArchiveSummary, type ArchiveTools, createArchiveTools } from "./archive-tools.ts";
