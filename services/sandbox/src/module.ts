@@ -68,7 +68,7 @@ export interface SandboxModuleDeps {
   /** Where that database is, for the connection that notifications come on. */
   readonly connection: ConnectionSettings;
   /** In the schema `sandbox`. */
-  readonly audit: Pick<AuditLog, "list" | "verify">;
+  readonly audit: Pick<AuditLog, "list" | "verify" | "record">;
   readonly auth: Pick<
     Client<typeof AuthService>,
     "registerSandbox" | "retireSandbox" | "endIncarnation" | "createBootstrapCredential"
@@ -142,7 +142,7 @@ export function createSandboxModule(deps: SandboxModuleDeps): SandboxModule {
   const following = new AbortController();
   let followed: Promise<void> | undefined;
   const broker = new ExecBroker({ newExecId: () => Buffer.from(random(16)).toString("base64url") });
-  const relay = { ...timing, store, sessions, changes, clock, broker, past: new PastProcesses({ driver }) };
+  const relay = { ...timing, store, sessions, changes, clock, broker, audit, past: new PastProcesses({ driver }) };
   const newSandboxId = () => formatSandboxId(random(sandboxIdBytes));
   const reconciler = new Reconciler({
     ...timing,

@@ -1,5 +1,5 @@
-import { createHash, randomUUID } from "node:crypto";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type AttachProcessRequestSchema,
   type AttachProcessResponse,
@@ -11,12 +11,14 @@ import {
   type ProcessLimitsSchema,
   type RelayExecRequest,
   SignalTarget,
-  type StartProcessRequestSchema,
+  StartProcessRequestSchema,
 } from "@sandgate/api/sandbox";
 import { describePast, KeptOutput, ProcessRecords } from "@sandgate/process-log";
 import type { FakeSession } from "@sandgate/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ProcessTable } from "./process/process-table.ts";
 import { type SupervisedSandbox, startSupervisedSandbox } from "./supervised-sandbox.fixture.ts";
+import { systemTimers } from "./timers.ts";
 
 type Answer = RelayExecRequest["answer"];
 
@@ -258,7 +260,7 @@ describe("the processes of a sandbox", () => {
         command: [
           "sh",
           "-c",
-          "trap 'stty size' WINCH; stty size; trap 'echo caught; exit 7' INT; while :; do sleep 0.02; done",
+          "trap 'stty size' WINCH; trap 'echo caught; exit 7' INT; stty size; while :; do sleep 0.02; done",
         ],
         terminal: { rows: 30, columns: 90 },
       },
@@ -363,6 +365,40 @@ describe("the processes of a sandbox", () => {
     await caller.end();
     expect(caller.text).toBe("needle-of-output\nidentity\n");
     expect(KeptOutput.open(sandbox.logDirectory, processId).end).toBe(caller.text.length);
+  });
+});
+
+describe("a supervisor that is asked to end", () => {
+  it("writes down how its processes ended, and the next one of the sandbox shows them", async () => {
+    const sandbox = await startSupervisedSandbox();
+    const calls = callsTo(sandbox);
+    const script = "trap 'echo last words; exit 4' TERM; echo up; while :; do sleep 0.02; done";
+    const request = { requestId: randomUUID(), start: { command: ["sh", "-c", script] } };
+    const { processId } = await calls.start(request);
+    const caller = calls.attach(processId);
+    await caller.until("up");
+    sandbox.terminate();
+    expect(await sandbox.exited).toBe(0);
+    const record = new ProcessRecords(sandbox.logDirectory).find(processId);
+    expect(record?.process.end?.exit).toMatchObject({ reason: ExitReason.EXITED, code: 4 });
+    const past = new ProcessTable({
+      directory: sandbox.logDirectory,
+      workload: { start: () => Promise.reject(new Error("nothing is started")) },
+      egressRequests: () => 0,
+      oomKills: () => undefined,
+      timers: systemTimers,
+      random: randomBytes,
+      logger: { info: () => {}, warn: () => {}, error: () => {} },
+    });
+    expect(past.findPast(processId)).toMatchObject({ end: { exit: { code: 4 } } });
+    expect(Number(past.findPast(processId)?.outputEndOffset)).toBeGreaterThanOrEqual("up\nlast words\n".length);
+    expect(past.list()).toHaveLength(1);
+    // what started it starts nothing now
+    expect(await past.start(create(StartProcessRequestSchema, request))).toMatchObject({ processId });
+    await expect(
+      past.start(create(StartProcessRequestSchema, { ...request, start: { command: ["true"] } })),
+    ).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    await sandbox.close();
   });
 });
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AuthService } from "@sandgate/api/auth";
 import { PolicyService } from "@sandgate/api/policy";
@@ -198,6 +198,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
         })
       : createWorkload({ config, privateDirectory, identityDirectory });
   const forwarding = startForwarder({ port: config.forwarderPort, egressSocket: config.egressSocket, egressToken });
+  let settleProcesses = async (): Promise<void> => {};
   let endWorkload: (graceMs: number) => Promise<void> = async () => {};
 
   const shutDown = (graceMs: number): void => {
@@ -206,7 +207,8 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     logger.info("shutting down");
     const end = async (): Promise<void> => {
       await endWorkload(graceMs);
-      await Promise.race([Promise.allSettled(unfinished), timers.wait(lastWordsMs, closing.signal)]);
+      const settled = Promise.allSettled([...unfinished, settleProcesses()]);
+      await Promise.race([settled, timers.wait(lastWordsMs, closing.signal)]);
       closing.abort();
       for (const channel of [enrolmentChannel, authChannel, sandboxChannel, policyChannel]) channel.close();
       await Promise.all([
@@ -248,11 +250,13 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     logger.info("enrolled");
     enrolmentChannel.renew();
     const egressRequests = (): number => forwarder.requests;
+    mkdirSync(config.logDirectory, { recursive: true, mode: 0o700 });
     const table = new ProcessTable({
       ...{ directory: config.logDirectory, workload, egressRequests, timers, logger },
       oomKills: () => countOomKills(),
       random: randomBytes,
     });
+    settleProcesses = () => table.settled();
     const files = new FileOperations({ workload: confined, runtime: options.runtime });
     const deps = { table, files, ownPorts: [forwarder.port], egressRequests, timers };
     let mainStarted = false;

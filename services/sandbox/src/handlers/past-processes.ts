@@ -1,5 +1,5 @@
 import type { Process } from "@sandgate/api/sandbox";
-import { describePast, KeptOutput, ProcessRecords } from "@sandgate/process-log";
+import { describePast, KeptOutput, ProcessRecords, shortenCommand } from "@sandgate/process-log";
 import { ServiceError } from "@sandgate/rpc";
 import type { SandboxDriver } from "../drivers/sandbox-driver.ts";
 
@@ -15,7 +15,7 @@ export class PastProcesses {
   list(sandboxId: string): readonly Process[] {
     const directory = this.#driver.processDirectory?.(sandboxId);
     if (directory === undefined) return [];
-    return new ProcessRecords(directory).list().map(({ process }) => describePast(directory, process));
+    return new ProcessRecords(directory).list().map(({ process }) => shortenCommand(describePast(directory, process)));
   }
 
   /** One. Throws PROCESS_NOT_FOUND. */

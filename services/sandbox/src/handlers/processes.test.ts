@@ -104,6 +104,17 @@ describe("StartProcess", () => {
     });
   });
 
+  it("is on record before the caller hears of it, with what was run and without what it was given", async () => {
+    const start = { command: ["curl", "--header", "secret"], environment: { KEY: "secret" } };
+    const started = user().startProcess({ requestId, start, sandbox: id });
+    await answer({ answer: { case: "startProcess", value: { process: { processId } } } });
+    await started;
+    const { events } = await user().listAuditEvents({ sandboxId: id, action: "sandbox.process_started", pageSize: 1 });
+    expect(events).toMatchObject([{ sandboxId: id, details: { program: "curl", request_id: requestId } }]);
+    expect(events[0]?.principal).toMatch(/^spiffe:.*\/user\//);
+    expect(JSON.stringify(events[0]?.details)).not.toContain("secret");
+  });
+
   it("passes on why the supervisor refuses, in plain text", async () => {
     const started = expect(user().startProcess({ ...request, sandbox: id })).rejects.toMatchObject({
       reason: "REQUEST_ID_REUSED",

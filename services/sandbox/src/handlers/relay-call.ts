@@ -5,6 +5,7 @@ import {
   RelayExecResponseSchema,
   type RelayFault,
 } from "@sandgate/api/sandbox";
+import type { AuditLog } from "@sandgate/audit";
 import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Reason, ServiceError } from "@sandgate/rpc";
 import { isOver } from "../domain/phase.ts";
@@ -14,6 +15,8 @@ import type { SandboxChanges } from "../store/sandbox-changes.ts";
 import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
+import { callerOf } from "./caller-of.ts";
+import { recordOfCall } from "./relayed-record.ts";
 import { requireSandbox } from "./require-sandbox.ts";
 
 /** What calls into a sandbox work with. */
@@ -23,6 +26,7 @@ export interface RelayDeps {
   readonly changes: Pick<SandboxChanges, "subscribe">;
   readonly broker: ExecBroker;
   readonly clock: () => number;
+  readonly audit: Pick<AuditLog, "record">;
   /** How long a supervisor may take to come back, and to open the relay. */
   readonly supervisorTimeoutMs: number;
 }
@@ -65,7 +69,10 @@ export async function* relayCall<T>(
   let error: ServiceError | undefined = new ServiceError("CANCELLED", "the caller has gone away");
   try {
     session.send({ case: "openExec", value: { ...request, execId: exec.id } });
-    await waitForRelay(exec, session, call.signal, deps.supervisorTimeoutMs);
+    await Promise.all([
+      waitForRelay(exec, session, call.signal, deps.supervisorTimeoutMs),
+      recordCall(deps, call, request), // beside it, but durable before the caller hears of anything
+    ]);
     if (options.inputs !== undefined) void forwardInputs(exec, options.inputs, call);
     for await (const message of exec.outputs.take()) {
       if (message.answer.case === "fault") {
@@ -83,6 +90,13 @@ export async function* relayCall<T>(
     call.signal.removeEventListener("abort", onAbort);
     deps.broker.close(exec, error);
   }
+}
+
+async function recordCall(deps: RelayDeps, call: Call, request: RelayedCall): Promise<void> {
+  const record = recordOfCall(request);
+  if (record === undefined) return;
+  const { sandboxId, organizationId } = sandboxScopeOf(call);
+  await deps.audit.record({ ...callerOf(call), ...record, sandboxId, organizationId });
 }
 
 /** Has the supervisor carry out a call with one answer, which `read` takes out of the message. */

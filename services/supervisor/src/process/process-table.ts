@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type ExecStart, OutputOverflow, type Process, type StartProcessRequest } from "@sandgate/api/sandbox";
-import { describePast, OutputLog, type ProcessRecord, ProcessRecords } from "@sandgate/process-log";
+import { describePast, OutputLog, type ProcessRecord, ProcessRecords, shortenCommand } from "@sandgate/process-log";
 import { ServiceError } from "@sandgate/rpc";
 import type { Logger } from "../logger.ts";
 import type { Timers } from "../timers.ts";
@@ -116,7 +116,7 @@ export class ProcessTable {
     return [
       ...this.#past.map(({ process }) => process),
       ...[...this.#processes.values()].map((process) => process.describeUsage()),
-    ];
+    ].map(shortenCommand);
   }
 
   /** What earlier lives left, the oldest first: as much of the newest as may be kept. */
@@ -130,6 +130,11 @@ export class ProcessTable {
       else this.#records.remove(process.processId);
     }
     return recalled;
+  }
+
+  /** Resolves when every process that runs now has ended and that is written down. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#processes.values()].map(({ ended }) => ended));
   }
 
   async #launch(start: ExecStart, bounds: ProcessBounds): Promise<ManagedProcess> {
