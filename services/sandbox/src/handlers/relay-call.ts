@@ -1,10 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type OpenExecSchema,
-  type RelayExecRequest,
-  RelayExecResponseSchema,
-  type RelayFault,
-} from "@sandgate/api/sandbox";
+import { type RelayExecRequest, RelayExecResponseSchema, type RelayFault } from "@sandgate/api/sandbox";
 import type { AuditLog } from "@sandgate/audit";
 import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Reason, ServiceError } from "@sandgate/rpc";
@@ -16,7 +11,7 @@ import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
 import { callerOf } from "./caller-of.ts";
-import { recordOfCall } from "./relayed-record.ts";
+import { type RelayedCall, recordOfCall } from "./relayed-call.ts";
 import { requireSandbox } from "./require-sandbox.ts";
 
 /** What calls into a sandbox work with. */
@@ -30,9 +25,6 @@ export interface RelayDeps {
   /** How long a supervisor may take to come back, and to open the relay. */
   readonly supervisorTimeoutMs: number;
 }
-
-/** What the supervisor is to do: the caller's request, as he made it. */
-export type RelayedCall = Omit<MessageInitShape<typeof OpenExecSchema>, "$typeName" | "execId">;
 
 /** What the caller says after his first message. */
 export interface RelayedInputs<T> {

@@ -1,7 +1,11 @@
-import type { RelayedCall } from "./relay-call.ts";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { OpenExecSchema } from "@sandgate/api/sandbox";
+
+/** What the supervisor is to do: the caller's request, as he made it. */
+export type RelayedCall = Omit<MessageInitShape<typeof OpenExecSchema>, "$typeName" | "execId">;
 
 /** What the audit log says of a call into a sandbox. Never what a command is given: its arguments may be secrets. */
-export interface RelayedRecord {
+interface RelayedRecord {
   readonly action: string;
   readonly details: Readonly<Record<string, string>>;
 }
