@@ -171,7 +171,7 @@ describe("sandgate port-forward", () => {
     const refused = connect({ host: "127.0.0.1", port: nothing });
     refused.on("error", () => {});
     await once(refused, "close");
-    expect(said).toContain("PORT_NOT_OPEN");
+    await vi.waitFor(() => expect(said).toContain("PORT_NOT_OPEN"), patience);
 
     forward.kill("SIGINT");
     expect((await once(forward, "close"))[0]).toBe(0);

@@ -25,7 +25,7 @@ export const exitCodesHelp = `Exit codes
   5    the suite, or one of its services, is not running or cannot be reached
   6    not ready, or not in time
 
-\`sandgate run\` and \`sandgate exec\` exit as the command they ran did:
+\`sandgate run\`, \`sandgate exec\` and \`sandgate attach\` exit as the command did:
 
   N      the command exited with N
   128+n  the command was ended by signal n; 137 also where it ran out of memory or met a limit

@@ -3,7 +3,7 @@ import type { CommandContext } from "../command-context.ts";
 import { localStreams } from "../session/local-streams.ts";
 import { followProcess } from "../session/process-session.ts";
 import { SuiteConnection } from "../suite-connection.ts";
-import { tellOutcome } from "./exec.ts";
+import { tellContact, tellOutcome } from "./exec.ts";
 
 /** Options of `sandgate attach`. */
 export interface AttachOptions {
@@ -35,6 +35,7 @@ export async function attach(
     ...streams,
     isShared: true,
     interruptions,
+    onContact: (isThere) => tellContact(context, isThere),
     onGap: (bytes) => output.note(`sandgate: ${bytes} bytes of older output were dropped`),
   });
   connection.close();

@@ -42,10 +42,16 @@ export async function exec(
     start: { ...start, ...(options.timeout !== undefined && { timeoutMs: options.timeout }) },
     ...localStreams(context.output, options),
     interruptions: context.interruptions,
+    onContact: (isThere) => tellContact(context, isThere),
   });
   connection.close();
   tellOutcome(context, outcome);
   return outcome.exitCode;
+}
+
+/** Says, on a terminal, why nothing comes. */
+export function tellContact({ output }: CommandContext, isThere: boolean): void {
+  output.progress(isThere ? "" : "contact lost, trying again");
 }
 
 /** Says how a process ended, where its exit code alone does not. */

@@ -70,6 +70,8 @@ export async function runProcessSession(
     readonly interruptions: Interruptions;
     /** Called at the first message from the process. */
     readonly onFirstOutput?: () => void;
+    /** Called when contact was lost, and when it is there again. */
+    readonly onContact?: (isThere: boolean) => void;
   },
 ): Promise<ExecOutcome> {
   const { client, sandbox, start, terminal } = options;
@@ -112,6 +114,7 @@ export async function followProcess(
     /** It is not ours alone: it can be left, and goes on having its input where we have none. */
     readonly isShared?: boolean;
     readonly onFirstOutput?: () => void;
+    readonly onContact?: (isThere: boolean) => void;
     /** Called where older output had been dropped, with how much of it. */
     readonly onGap?: (bytes: number) => void;
   },
@@ -152,6 +155,7 @@ export async function followProcess(
     const attach = { case: "attach", value: { processId, offset: BigInt(offset) } } as const;
     const requests = inputs.requests({ sandbox, message: attach });
     for await (const { event } of client.attachProcess(requests, { signal: leaving.signal })) {
+      if (lostAt !== undefined) options.onContact?.(true);
       lostAt = undefined;
       pauseMs = firstPauseMs;
       switch (event.case) {
@@ -179,8 +183,10 @@ export async function followProcess(
       try {
         const outcome = await followOnce();
         if (outcome !== undefined) return outcome;
+        throw new ServiceError("SUPERVISOR_LOST", "the stream ended before the process");
       } catch (error) {
         if (leaving.signal.aborted) return { exitCode: exitCodeOnLeaving, detached: true };
+        if (lostAt === undefined) options.onContact?.(false);
         lostAt ??= performance.now();
         if (!isCutOff(error) || performance.now() - lostAt > patienceMs) throw error;
       }
@@ -188,6 +194,7 @@ export async function followProcess(
       pauseMs = Math.min(pauseMs * 2, longestPauseMs);
     }
   } finally {
+    if (lostAt !== undefined) options.onContact?.(true); // what was shown of it goes
     inputs.end();
     leaving.abort();
     leaveTerminal?.();

@@ -10,6 +10,7 @@ import {
   ProcessSchema,
   type RelayExecRequestSchema,
 } from "@sandgate/api/sandbox";
+import { AuditUnavailableError } from "@sandgate/audit";
 import { OutputLog, ProcessRecords } from "@sandgate/process-log";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -113,6 +114,36 @@ describe("StartProcess", () => {
     expect(events).toMatchObject([{ sandboxId: id, details: { program: "curl", request_id: requestId } }]);
     expect(events[0]?.principal).toMatch(/^spiffe:.*\/user\//);
     expect(JSON.stringify(events[0]?.details)).not.toContain("secret");
+  });
+
+  it("is not answered where it cannot be put on record, and the supervisor is told", async () => {
+    const audit = {
+      list: () => Promise.reject(new Error("not asked")),
+      verify: () => Promise.reject(new Error("not asked")),
+      record: () => Promise.reject(new AuditUnavailableError("full")),
+    };
+    const own = new ScriptedWorld();
+    const ownDatabase = await createSandboxDatabase();
+    const deaf = await startSandboxService(ownDatabase, own, { deps: { audit } });
+    own.onStart = ({ sandboxId }) => {
+      there.resolve(connectSupervisor(deaf, sandboxId));
+    };
+    const there = Promise.withResolvers<PlayedSupervisor>();
+    const sandbox = await deaf.create();
+    const ready = deaf.reach(sandbox, Phase.READY);
+    const command = there.promise.then((played) => played.nextCommand("openExec"));
+    await ready;
+    const refused = expect(deaf.asUser().startProcess({ ...request, sandbox })).rejects.toMatchObject({
+      reason: "UNAVAILABLE",
+    });
+    const relay = new Outgoing<Relayed>();
+    relay.push({ sandboxId: sandbox, execId: (await command).value.execId });
+    const inputs = begin(deaf.asSandbox(sandbox).relayExec(relay));
+    await refused;
+    await expect(inputs.next()).rejects.toMatchObject({ reason: expect.stringMatching("CANCELLED|PROCESS_NOT_FOUND") });
+    (await there.promise).disconnect();
+    await deaf.stop();
+    await ownDatabase.drop();
   });
 
   it("passes on why the supervisor refuses, in plain text", async () => {

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type RelayExecRequest, RelayExecResponseSchema, type RelayFault } from "@sandgate/api/sandbox";
-import type { AuditLog } from "@sandgate/audit";
+import { type AuditLog, AuditUnavailableError } from "@sandgate/audit";
 import { type SandboxScope, sandboxScopeOf } from "@sandgate/identity";
 import { type Call, type Reason, ServiceError } from "@sandgate/rpc";
 import { isOver } from "../domain/phase.ts";
@@ -84,11 +84,17 @@ export async function* relayCall<T>(
   }
 }
 
+/** Puts a call on record. Throws UNAVAILABLE where that cannot be done: then nobody is told what came of it. */
 async function recordCall(deps: RelayDeps, call: Call, request: RelayedCall): Promise<void> {
   const record = recordOfCall(request);
   if (record === undefined) return;
   const { sandboxId, organizationId } = sandboxScopeOf(call);
-  await deps.audit.record({ ...callerOf(call), ...record, sandboxId, organizationId });
+  try {
+    await deps.audit.record({ ...callerOf(call), ...record, sandboxId, organizationId });
+  } catch (cause) {
+    if (!(cause instanceof AuditUnavailableError)) throw cause;
+    throw new ServiceError("UNAVAILABLE", "the audit log cannot be written", {}, { cause });
+  }
 }
 
 /** Has the supervisor carry out a call with one answer, which `read` takes out of the message. */
