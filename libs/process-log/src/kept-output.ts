@@ -44,8 +44,8 @@ export class KeptOutput {
 }
 
 /** More or larger files than these are not a supervisor's: whoever reads them must not be held up. */
-const mostFiles = 512;
-const mostFileBytes = 4 * 1024 * 1024;
+const mostFiles = 64;
+const mostFileBytes = 32 * 1024 * 1024;
 
 function filesOf(directory: string, name: string): { readonly start: number; readonly path: string }[] {
   return readdirSync(directory)

@@ -23,7 +23,11 @@ export interface ProcessTableOptions {
 const mebibyte = 1024 * 1024;
 const mostRunning = 64;
 /** What the output of all running processes may take. */
-const mostKeptBytes = 2048 * mebibyte;
+const mostKeptBytes = 1024 * mebibyte;
+const usualKeptBytes = 16 * mebibyte;
+/** Each file of output is open as long as it is kept: few and large ones for who keeps much. */
+const filesOfEach = 16;
+const leastFileBytes = mebibyte / 4;
 /** The oldest of the ended ones are forgotten beyond this. */
 const mostEnded = 64;
 const mostEndedBytes = 256 * mebibyte;
@@ -139,9 +143,13 @@ export class ProcessTable {
 
   async #launch(start: ExecStart, bounds: ProcessBounds): Promise<ManagedProcess> {
     const { workload, directory, timers, egressRequests, oomKills } = this.#options;
-    if (this.#running >= mostRunning || this.#keptBytes + bounds.keptBytes > mostKeptBytes)
+    if (this.#running >= mostRunning)
       throw new ServiceError("LIMIT_REACHED", "the sandbox runs as many processes as it may", {
         limit: String(mostRunning),
+      });
+    if (this.#keptBytes + bounds.keptBytes > mostKeptBytes)
+      throw new ServiceError("LIMIT_REACHED", "the running processes keep as much output as they may together", {
+        limit: String(mostKeptBytes),
       });
     this.#running += 1;
     this.#keptBytes += bounds.keptBytes;
@@ -163,7 +171,11 @@ export class ProcessTable {
         command: start.command,
         terminal: terminal !== undefined,
         bounds,
-        output: new OutputLog({ directory, name: id, segmentBytes: Math.min(mebibyte, bounds.keptBytes / 4) }),
+        output: new OutputLog({
+          directory,
+          name: id,
+          segmentBytes: Math.max(leastFileBytes, Math.ceil(bounds.keptBytes / filesOfEach)),
+        }),
         timers,
         egressRequests,
         oomKills,
@@ -224,7 +236,7 @@ function boundsOf({ limits }: StartProcessRequest): ProcessBounds {
     timeoutMs: ms(limits?.timeout),
     unattendedMs: ms(limits?.unattendedTimeout),
     outputBytes: output === 0 ? undefined : output,
-    keptBytes: kept === 0 ? 64 * mebibyte : kept,
+    keptBytes: kept === 0 ? usualKeptBytes : kept,
     waits: limits?.outputOverflow === OutputOverflow.WAIT,
   };
 }
