@@ -91,7 +91,7 @@ describe("sandgate cp", () => {
     expect(readdirSync(at("here"))).toContain("empty");
   });
 
-  it("S0-29: brings nothing out of a sandbox that leads out of the directory", async () => {
+  it("D-27: brings nothing out of a sandbox that leads out of the directory", async () => {
     await sh(
       "mkdir -p bait/dir; cd bait; echo good > dir/file; ln -s dir/file inside; ln -s /etc/passwd absolute; ln -s ../../../.. up; ln -s dir/../../.. round; mkfifo pipe; printf x > \"$(printf 'bad\\377')\"",
     );

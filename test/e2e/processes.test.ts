@@ -1,7 +1,11 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SandboxService } from "@sandgate/api/sandbox";
+import { createClient, createHttp2Channel } from "@sandgate/rpc";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { readClientFile } from "../../services/cli/src/client-file.ts";
 import { findProcess, isRunning, processTree } from "../../services/cli/src/suite/process-identity.ts";
 import { SuiteDirectory } from "./suite-directory.fixture.ts";
 import { suiteProcesses } from "./suite-traces.fixture.ts";
@@ -167,6 +171,44 @@ describe("a process that was left to itself", () => {
     expect((await suite.sandgate(["attach", "box", id])).exitCode).toBe(137);
     expect(await suite.sandgate(["kill", "box", "prc-aaaaaaaaaaaaaaaaaaaa"])).toMatchObject({ exitCode: 3 });
     expect(await suite.sandgate(["kill", "-s", "nothing", "box", id])).toMatchObject({ exitCode: 2 });
+  });
+
+  it("S1-14: is put together again, byte for byte, from what callers had before they were killed", async () => {
+    const script = "for i in $(seq 0 99); do seq $((i * 500)) $((i * 500 + 499)); sleep 0.03; done";
+    const id = (await suite.sandgate(["exec", "-d", "box", "--", "sh", "-c", script])).stdout.trim();
+    const pieces: Buffer[] = [];
+    const had = () => pieces.reduce((sum, { length }) => sum + length, 0);
+    for (let code: number | null = null; code === null; ) {
+      const following = follow(["attach", "--no-stdin", "--offset", String(had()), "box", id]);
+      const enough = following.until(Math.floor(Math.random() * 80_000)).catch(() => undefined);
+      code = await Promise.race([following.closed, enough.then(() => null)]);
+      if (code === null) {
+        following.child.kill("SIGKILL");
+        code = (await following.closed) ?? null;
+      }
+      pieces.push(following.written());
+    }
+    const expected = Array.from({ length: 50_000 }, (_, index) => `${index}\n`).join("");
+    expect(sha(Buffer.concat(pieces))).toBe(sha(expected));
+    expect(pieces.length).toBeGreaterThan(2);
+  }, 60_000);
+
+  it("D-74, D-75: is open to nobody without a credential, from this machine as from any other", async () => {
+    const file = readClientFile(join(suite.path, "client.json"));
+    if (!("file" in file.serviceCa)) throw new Error("the authority is in a file");
+    const tls = { ca: readFileSync(file.serviceCa.file, "utf8") };
+    const serverName = `sandbox.${file.trustDomain}`;
+    const channel = createHttp2Channel({ address: file.edgeAddresses.sandbox, serverName, tls: () => tls });
+    const client = createClient(SandboxService, channel);
+    const start = { command: ["true"] };
+    await expect(client.startProcess({ sandbox: "box", requestId: randomUUID(), start })).rejects.toMatchObject({
+      reason: "CREDENTIAL_MISSING",
+    });
+    channel.close();
+    // and from inside there is nothing to ask
+    const ports = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == \"0A\" { print $2 }'";
+    const { stdout } = await suite.sandgate(["exec", "--no-stdin", "box", "--", "sh", "-c", ports]);
+    expect(stdout.trim()).toBe("0100007F:0C38"); // 127.0.0.1:3128, the way to the proxy
   });
 
   it("D-75: is nobody's business who is not named by the sandbox", async () => {

@@ -134,7 +134,7 @@ describe("an archive", () => {
   });
 });
 
-describe("S0-29: a hostile archive", () => {
+describe("D-27: a hostile archive", () => {
   it.each<[string, Buffer[]]>([
     ["a name that goes up", [entry("../evil", "0", { data: "x" })]],
     ["a name that goes up in the middle", [entry("a/../../evil", "0", { data: "x" })]],

@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { namesIn } from "./names-in.ts";
 import { OutputReader, type OutputSegment } from "./output-reader.ts";
 
 /** The output of a process whose supervisor does not write any more, read from its files. To be closed. */
@@ -48,7 +49,7 @@ const mostFiles = 64;
 const mostFileBytes = 32 * 1024 * 1024;
 
 function filesOf(directory: string, name: string): { readonly start: number; readonly path: string }[] {
-  return readdirSync(directory)
+  return namesIn(directory)
     .filter((file) => file.startsWith(`${name}.`) && /\.[0-9]{1,15}\.out$/.test(file))
     .map((file) => ({ start: Number(file.slice(name.length + 1, -".out".length)), path: join(directory, file) }))
     .filter(({ start }) => Number.isSafeInteger(start))

@@ -1,8 +1,9 @@
-import { closeSync, readdirSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, readSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { type Process, ProcessSchema } from "@sandgate/api/sandbox";
 import { openPlainFile } from "./kept-output.ts";
+import { namesIn } from "./names-in.ts";
 
 /** What is kept of a process beside its output. */
 export interface ProcessRecord {
@@ -15,7 +16,8 @@ export interface ProcessRecord {
 
 /** Larger ones are not a supervisor's. */
 const mostBytes = 512 * 1024;
-const mostRecords = 1024;
+/** Twice 64: those that run, and those that have ended. */
+const mostRecords = 128;
 
 /** The records in a supervisor's directory: `<process id>.json` beside the output's files. */
 export class ProcessRecords {
@@ -37,7 +39,7 @@ export class ProcessRecords {
   /** Removes a record and the output of its process. */
   remove(processId: string): void {
     if (!isProcessId(processId)) throw new TypeError("not a process id");
-    for (const name of readdirSync(this.directory))
+    for (const name of namesIn(this.directory))
       if (name.startsWith(`${processId}.`)) rmSync(join(this.directory, name), { force: true });
   }
 
@@ -77,15 +79,6 @@ function isProcessId(text: string): boolean {
 function startOf({ process }: ProcessRecord): bigint {
   const { seconds = 0n, nanos = 0 } = process.startTime ?? {};
   return seconds * 1_000_000_000n + BigInt(nanos);
-}
-
-function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
-  } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
-    throw cause;
-  }
 }
 
 /** Undefined for what is not a whole record of this process, whoever wrote it. */

@@ -111,7 +111,7 @@ describe("files of a sandbox", () => {
     ["a path to the supervisor's output files", "/run/sandgate/log", "FILE_NOT_FOUND"],
     ["a link to what is the supervisor's", "link", "FILE_NOT_FOUND"],
     ["a loop of links", "loop", "FILE_NOT_ACCESSIBLE"],
-  ])("S0-29: are not read: %s", async (_, path, reason) => {
+  ])("D-27: are not read: %s", async (_, path, reason) => {
     await sh(
       "mkfifo pipe; echo x > secret; chmod 0 secret; ln -sf /run/sandgate/bootstrap/config.json link; ln -sf loop loop",
     );
@@ -124,12 +124,12 @@ describe("files of a sandbox", () => {
     ["in the system", "/usr/bin/evil", "FILE_NOT_ACCESSIBLE"],
     ["where the supervisor is", "../run/sandgate/evil", "FILE_NOT_FOUND"],
     ["through a link that leads there", "out/evil", "FILE_NOT_FOUND"],
-  ])("S0-29: are not written %s", async (_, path, reason) => {
+  ])("D-27: are not written %s", async (_, path, reason) => {
     await sh("ln -sfn /run/sandgate out");
     await expect(write(path, Buffer.from("x"))).rejects.toThrow(reason);
   });
 
-  it("S0-29: replace a link, and leave what it leads to", async () => {
+  it("D-27: replace a link, and leave what it leads to", async () => {
     await sh("echo safe > target; ln -sf target replaced");
     await write("replaced", Buffer.from("new\n"));
     expect(await sh("cat target replaced; test -L replaced || echo file")).toBe("safe\nnew\nfile\n");
@@ -192,7 +192,7 @@ describe("archives of a sandbox", () => {
     expect(readFileSync(join(to, "link")).equals(readFileSync(join(from, "sub/big")))).toBe(true);
   });
 
-  it("S0-29: are unpacked nowhere else, whatever they or the workspace hold", async () => {
+  it("D-27: are unpacked nowhere else, whatever they or the workspace hold", async () => {
     await sh("mkdir -p unpacked victim; ln -s ../victim unpacked/sub");
     const hostile = join(directory, "hostile");
     mkdirSync(join(hostile, "sub"), { recursive: true });
