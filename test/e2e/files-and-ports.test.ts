@@ -114,6 +114,15 @@ describe("sandgate cp", () => {
     expect(outcome.stderr).toMatch(/^sandgate: .+\n {2}→ .+/);
   });
 
+  it("shows on a terminal how far it is", async () => {
+    writeFileSync(at("large"), "");
+    truncateSync(at("large"), 150_000_000);
+    const { exitCode, stdout } = await suite.inTerminal(`sandgate cp ${at("large")} box:large`);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/\d+\.\d MiB, \d+\.\d MiB\/s/);
+    expect(stdout).toMatch(/large: 143\.1 MiB in /);
+  });
+
   it("leaves nothing behind where it is interrupted", async () => {
     await sh("mkdir half");
     truncateSync(at("one"), 900_000_000); // sparse, and long enough to be met on its way

@@ -357,6 +357,31 @@ describe("the processes of a sandbox", () => {
     expect(most).toBeLessThan(1_048_576 + 524_288);
   });
 
+  it("lets who sends no more than 1 MiB ahead go on acknowledging, however little the process reads", async () => {
+    const { processId } = await calls.sh("head -c 6000000 /dev/zero | tr '\\0' a; wc -c", {
+      keptOutputBytes: 1_048_576n,
+      outputOverflow: OutputOverflow.WAIT,
+    });
+    const caller = calls.attach(processId);
+    const total = 8_000_000;
+    let [sent, taken] = [0, 0];
+    const send = (): void => {
+      for (; sent < total && sent - taken < 1_000_000; sent += 100_000)
+        caller.say({
+          case: "input",
+          value: { offset: BigInt(sent), data: Buffer.alloc(100_000), close: sent + 100_000 === total },
+        });
+    };
+    send();
+    for (let event = await caller.next(); event?.case !== "end"; event = await caller.next()) {
+      if (event === undefined) throw new Error("it was cut off");
+      if (event.case === "inputOffset") taken = Number(event.value);
+      if (event.case === "output") caller.say({ case: "acknowledgedOffset", value: BigInt(caller.offset ?? 0) });
+      send();
+    }
+    expect(caller.text.slice(6_000_000).trim()).toBe(String(total));
+  });
+
   it("keeps output where no process of the workload finds it", async () => {
     const { processId } = await calls.sh(
       "echo needle-of-output; sleep 0.1; grep -rl needle-of-output /run /tmp /workspace /var /proc/1/root/run 2>/dev/null; ls -A /run; exit 0",

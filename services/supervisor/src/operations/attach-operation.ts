@@ -19,7 +19,7 @@ export class AttachOperation implements Operation {
     this.#process = process;
     this.#offset = offset;
     this.#detach = process.attach();
-    this.#toldInput = process.inputOffset;
+    this.#toldInput = process.readOffset;
   }
 
   async *answers(): AsyncGenerator<Answer> {
@@ -27,8 +27,9 @@ export class AttachOperation implements Operation {
     yield attachAnswer({ case: "process", value: process.describe() });
     const reader = process.output.read(this.#offset);
     while (!this.#closed) {
-      if (this.#toldInput !== process.inputOffset) {
-        this.#toldInput = process.inputOffset;
+      // not what was taken but what was read: who sends on only behind that never makes his acknowledgements wait behind his input
+      if (this.#toldInput < process.readOffset) {
+        this.#toldInput = process.readOffset;
         yield attachAnswer({ case: "inputOffset", value: BigInt(this.#toldInput) });
       }
       const piece = reader.next(pieceBytes);

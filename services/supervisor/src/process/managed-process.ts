@@ -164,15 +164,21 @@ export class ManagedProcess {
     const { stdin } = this.#process;
     // a process that does not read any more loses what is written to it, as with every pipe
     if (fresh.length > 0 && stdin?.writable === true && !this.#inputClosed) {
-      stdin.write(fresh);
+      stdin.write(fresh, () => this.output.touch());
       if (stdin.writableLength > maxPendingInputBytes)
         await new Promise<void>((resolve) => stdin.once("drain", resolve).once("close", resolve));
     }
     return this.#inputOffset;
   }
 
+  /** Everything before this offset need not be sent again. */
   get inputOffset(): number {
     return this.#inputOffset;
+  }
+
+  /** Everything before this offset has gone to the process; behind it lies what waits for it to read. */
+  get readOffset(): number {
+    return this.#inputOffset - (this.#process.stdin?.writableLength ?? 0);
   }
 
   /** Closes standard input. Doing it again changes nothing. */
