@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type AttachProcessRequestSchema,
   ExitReason,
@@ -12,7 +13,7 @@ import {
 } from "@sandgate/api/sandbox";
 import { AuditUnavailableError } from "@sandgate/audit";
 import { OutputLog, ProcessRecords } from "@sandgate/process-log";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   begin,
   connectSupervisor,
@@ -195,6 +196,41 @@ describe.each<[string, () => Promise<unknown>, string]>([
 ])("%s", (_, call, field) => {
   it("is refused", async () => {
     await expect(call()).rejects.toMatchObject({ reason: "REQUEST_INVALID", metadata: { field } });
+  });
+});
+
+describe("a sandbox with an idle timeout", () => {
+  it("is active when something is begun in it, and not when somebody looks", async () => {
+    const first = supervisor;
+    const idling = await service.create({ spec: { idleTimeout: { seconds: 3_600n } } });
+    const ready = service.reach(idling, Phase.READY);
+    const own = supervisor;
+    let command = own.nextCommand("openExec");
+    await ready;
+    const idleMs = async () => {
+      const { idleTime } = (await user().getSandbox({ sandbox: idling })).sandbox ?? {};
+      return idleTime === undefined ? 0 : timestampMs(idleTime);
+    };
+    const answerOf = async (says: Omit<Relayed, "$typeName">): Promise<void> => {
+      const { execId } = (await command).value;
+      command = own.nextCommand("openExec");
+      command.catch(() => {}); // the stream ends with the test
+      const relay = new Outgoing<Relayed>();
+      relay.push({ sandboxId: idling, execId }, { ...says, sandboxId: idling });
+      begin(service.asSandbox(idling).relayExec(relay));
+    };
+    const before = await idleMs();
+    const listed = user().listProcesses({ sandbox: idling });
+    await answerOf({ answer: { case: "listProcesses", value: {} } });
+    await listed;
+    expect(await idleMs()).toBe(before);
+    await vi.waitUntil(() => Date.now() + 3_600_000 > before);
+    const started = user().startProcess({ requestId, start: { command: ["true"] }, sandbox: idling });
+    await answerOf({ answer: { case: "startProcess", value: {} } });
+    await started;
+    expect(await idleMs()).toBeGreaterThan(before);
+    own.disconnect();
+    supervisor = first;
   });
 });
 

@@ -11,7 +11,7 @@ import type { SandboxStore } from "../store/sandbox-store.ts";
 import type { SupervisorSession } from "../supervisors/supervisor-session.ts";
 import type { SupervisorSessions } from "../supervisors/supervisor-sessions.ts";
 import { callerOf } from "./caller-of.ts";
-import { type RelayedCall, recordOfCall } from "./relayed-call.ts";
+import { type RelayedCall, type RelayedRecord, recordOfCall } from "./relayed-call.ts";
 import { requireSandbox } from "./require-sandbox.ts";
 
 /** What calls into a sandbox work with. */
@@ -54,7 +54,8 @@ export async function* relayCall<T>(
   request: RelayedCall,
   options: RelayOptions<T>,
 ): AsyncGenerator<RelayExecRequest> {
-  await keepAwake(deps, call, session);
+  const record = recordOfCall(request);
+  if (record !== undefined) await keepAwake(deps, call, session);
   const exec = deps.broker.open(session.sandboxId, session.incarnation);
   const onAbort = () => exec.outputs.refuse();
   call.signal.addEventListener("abort", onAbort);
@@ -63,7 +64,7 @@ export async function* relayCall<T>(
     session.send({ case: "openExec", value: { ...request, execId: exec.id } });
     await Promise.all([
       waitForRelay(exec, session, call.signal, deps.supervisorTimeoutMs),
-      recordCall(deps, call, request), // beside it, but durable before the caller hears of anything
+      record === undefined ? undefined : recordCall(deps, call, record), // beside it, but durable before the caller hears of anything
     ]);
     if (options.inputs !== undefined) void forwardInputs(exec, options.inputs, call);
     for await (const message of exec.outputs.take()) {
@@ -85,9 +86,7 @@ export async function* relayCall<T>(
 }
 
 /** Puts a call on record. Throws UNAVAILABLE where that cannot be done: then nobody is told what came of it. */
-async function recordCall(deps: RelayDeps, call: Call, request: RelayedCall): Promise<void> {
-  const record = recordOfCall(request);
-  if (record === undefined) return;
+async function recordCall(deps: RelayDeps, call: Call, record: RelayedRecord): Promise<void> {
   const { sandboxId, organizationId } = sandboxScopeOf(call);
   try {
     await deps.audit.record({ ...callerOf(call), ...record, sandboxId, organizationId });

@@ -5,7 +5,7 @@ import type { OpenExecSchema } from "@sandgate/api/sandbox";
 export type RelayedCall = Omit<MessageInitShape<typeof OpenExecSchema>, "$typeName" | "execId">;
 
 /** What the audit log says of a call into a sandbox. Never what a command is given: its arguments may be secrets. */
-interface RelayedRecord {
+export interface RelayedRecord {
   readonly action: string;
   readonly details: Readonly<Record<string, string>>;
 }
