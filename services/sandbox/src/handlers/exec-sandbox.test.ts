@@ -9,7 +9,7 @@ import {
   type RelayExecRequestSchema,
   type RelayExecResponse,
 } from "@sandgate/api/sandbox";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   begin,
   connectSupervisor,
@@ -210,6 +210,10 @@ describe("ExecSandbox", () => {
   });
 
   it("needs a READY sandbox, and says what it waits for", async () => {
+    await vi.waitFor(async () => {
+      const { sandbox } = await service.asUser().getSandbox({ sandbox: waiting });
+      expect(sandbox?.waitingFor).toEqual(["supervisor", "confinement"]);
+    });
     const caller = new Outgoing<ExecMessage>();
     caller.push({ ...start(), sandbox: waiting });
     const outputs = begin(service.asUser().execSandbox(caller));

@@ -200,6 +200,10 @@ export class DockerDriver implements SandboxDriver {
     );
   }
 
+  processDirectory(sandboxId: string): string {
+    return this.#directories.pathsOf(sandboxId).log;
+  }
+
   onExit(listener: (exit: DriverExit) => void): () => void {
     this.#listeners.add(listener);
     this.#watching ??= this.#watch();
