@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type OriginServers, startOriginServers } from "../../scripts/demo/origin-servers.ts";
@@ -164,6 +164,32 @@ describe("a suite whose sandboxes are containers", { timeout: 60_000 }, () => {
     const logs = await suite.sandgate(["logs", "--follow", "job"]);
     expect(logs).toMatchObject({ exitCode: 0, stdout: "one\ntwo\n" });
     await suite.sandgate(["rm", "job"]);
+  });
+
+  it("S1-14: has processes that can be left, listed, attached to and ended, and files that can be copied", async () => {
+    await suite.json("create", "inside");
+    const script = "trap 'echo caught' USR1; setsid sleep 300 & echo up; while :; do sleep 0.05; done";
+    const id = (await suite.sandgate(["exec", "-d", "inside", "--", "sh", "-c", script])).stdout.trim();
+    await vi.waitFor(async () => {
+      const [listed] = await suite.json("ps", "inside");
+      expect(listed).toMatchObject({ processes: [{ processId: id, outputEndOffset: "3" }] });
+    });
+    await suite.json("kill", "-s", "USR1", "--target", "process", "inside", id);
+    await vi.waitFor(async () => {
+      const [listed] = await suite.json("ps", "inside");
+      expect(listed).toMatchObject({ processes: [{ outputEndOffset: "10" }] });
+    });
+    await suite.json("kill", "-s", "KILL", "--target", "tree", "inside", id);
+    expect(await suite.sandgate(["attach", "inside", id])).toMatchObject({ exitCode: 137, stdout: "up\ncaught\n" });
+
+    const file = join(suite.path, "copied");
+    await writeFile(file, "copied in");
+    expect(await suite.json("cp", file, "inside:there")).toMatchObject([{ bytes: 9 }]);
+    expect(await suite.sandgate(["exec", "inside", "--", "cat", "there"])).toMatchObject({ stdout: "copied in" });
+    expect(await suite.json("cp", "inside:.", join(suite.path, "out"))).toMatchObject([{ direction: "out" }]);
+    expect(await readFile(join(suite.path, "out", "there"), "utf8")).toBe("copied in");
+    expect((await suite.sandgate(["cp", "inside:/run/sandgate/bootstrap/config.json", file])).exitCode).not.toBe(0);
+    await suite.sandgate(["rm", "inside"]);
   });
 
   it("S0-31, D-29: finds its containers again after a kill -9, and leaves none behind", async () => {
