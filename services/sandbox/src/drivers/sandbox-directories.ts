@@ -7,6 +7,7 @@ import {
   mkdir,
   open,
   readdir,
+  readFile,
   readlink,
   rename,
   stat,
@@ -56,6 +57,17 @@ export class SandboxDirectories {
     this.#runtime = options.runtimeDirectory;
     this.#range = options.uidRange;
     this.#egressUid = options.egressUid;
+  }
+
+  /** The incarnation that was last started; undefined where none was. */
+  async readIncarnation(sandboxId: string): Promise<bigint | undefined> {
+    try {
+      const record: unknown = JSON.parse(await readFile(this.pathsOf(sandboxId).record, "utf8"));
+      if (typeof record !== "object" || record === null || !("incarnation" in record)) return undefined;
+      return typeof record.incarnation === "string" ? BigInt(record.incarnation) : undefined;
+    } catch {
+      return undefined; // it was never started
+    }
   }
 
   /** Throws TypeError for what is not a sandbox id: ids become paths (D-20). */

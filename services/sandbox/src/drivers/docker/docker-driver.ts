@@ -16,6 +16,7 @@ import {
   type SandboxStart,
 } from "../sandbox-driver.ts";
 import { insideDirectories, type SupervisorSettings, serviceCaName, supervisorConfig } from "../supervisor-config.ts";
+import { Turns } from "../turns.ts";
 import { type ContainerLimits, containerOptions, labels, workloadUser } from "./container-options.ts";
 import { chooseRuntimes, describeIsolation, findEngineRefusal, type MinimumIsolation } from "./docker-isolation.ts";
 import { Engine, EngineFault } from "./engine.ts";
@@ -63,7 +64,8 @@ export class DockerDriver implements SandboxDriver {
   readonly #engine: Engine;
   readonly #directories: SandboxDirectories;
   readonly #driverKey: string;
-  readonly #queues = new Map<string, Promise<unknown>>();
+  /** Calls for one sandbox are done one after the other. */
+  readonly #turns = new Turns();
   readonly #listeners = new Set<(exit: DriverExit) => void>();
   /** Containers that run, as far as we know, by their ids: the end of each is told once. */
   readonly #running = new Map<string, OwnContainer>();
@@ -105,14 +107,14 @@ export class DockerDriver implements SandboxDriver {
   }
 
   prepare(sandboxId: string): Promise<SandboxEndpoints> {
-    return this.#inTurn(sandboxId, async () => {
+    return this.#turns.take(sandboxId, async () => {
       const paths = await this.#prepare(sandboxId);
       return { controlDirectory: paths.control, egressDirectory: paths.egress };
     });
   }
 
   start(start: SandboxStart): Promise<void> {
-    return this.#inTurn(start.sandboxId, async () => {
+    return this.#turns.take(start.sandboxId, async () => {
       const { sandboxId, incarnation } = start;
       const present = await this.#containersOf(sandboxId);
       if (present.some((each) => each.running && each.incarnation >= incarnation)) return;
@@ -159,7 +161,7 @@ export class DockerDriver implements SandboxDriver {
   }
 
   stop({ sandboxId, graceMs }: { readonly sandboxId: string; readonly graceMs: number }): Promise<void> {
-    return this.#inTurn(sandboxId, async () => {
+    return this.#turns.take(sandboxId, async () => {
       for (const each of await this.#containersOf(sandboxId)) {
         this.#running.delete(each.id);
         if (each.running) await this.#askToEnd(each.id, graceMs);
@@ -169,7 +171,7 @@ export class DockerDriver implements SandboxDriver {
   }
 
   destroy(sandboxId: string): Promise<void> {
-    return this.#inTurn(sandboxId, async () => {
+    return this.#turns.take(sandboxId, async () => {
       this.#directories.pathsOf(sandboxId); // throws for what is no id
       for (const each of await this.#containersOf(sandboxId)) await this.#remove(each);
       await this.#directories.remove(sandboxId);
@@ -182,7 +184,7 @@ export class DockerDriver implements SandboxDriver {
     return Promise.all(
       [...ids].map(async (sandboxId): Promise<DriverSandbox> => {
         const running = containers.find((each) => each.sandboxId === sandboxId && each.running);
-        const incarnation = running?.incarnation ?? (await this.#readIncarnation(sandboxId));
+        const incarnation = running?.incarnation ?? (await this.#directories.readIncarnation(sandboxId));
         const found = { sandboxId, running: running !== undefined };
         return incarnation === undefined ? found : { ...found, incarnation };
       }),
@@ -192,7 +194,7 @@ export class DockerDriver implements SandboxDriver {
   async shareAuthorities(): Promise<void> {
     await Promise.all(
       [...(await this.#directories.list())].map((sandboxId) =>
-        this.#inTurn(sandboxId, async () => {
+        this.#turns.take(sandboxId, async () => {
           const { control } = this.#directories.pathsOf(sandboxId);
           if (existsSync(control)) await this.#giveAuthorities(control);
         }),
@@ -215,7 +217,7 @@ export class DockerDriver implements SandboxDriver {
   async close(): Promise<void> {
     this.#listeners.clear();
     this.#closing.abort();
-    await Promise.allSettled([...this.#queues.values(), this.#watching]);
+    await Promise.allSettled([this.#turns.ended(), this.#watching]);
   }
 
   async #prepare(sandboxId: string): Promise<SandboxPaths> {
@@ -481,27 +483,6 @@ export class DockerDriver implements SandboxDriver {
       docker.getContainer(id).logs({ stdout: true, stderr: true, tail: 50, abortSignal }),
     );
     return unframe(log);
-  }
-
-  async #readIncarnation(sandboxId: string): Promise<bigint | undefined> {
-    try {
-      const record: unknown = JSON.parse(await readFile(this.#directories.pathsOf(sandboxId).record, "utf8"));
-      if (typeof record !== "object" || record === null || !("incarnation" in record)) return undefined;
-      return typeof record.incarnation === "string" ? BigInt(record.incarnation) : undefined;
-    } catch {
-      return undefined; // it was never started
-    }
-  }
-
-  /** Calls for one sandbox are done one after the other. */
-  #inTurn<T>(sandboxId: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#queues.get(sandboxId) ?? Promise.resolve()).then(work, work);
-    this.#queues.set(sandboxId, turn);
-    const forget = (): void => {
-      if (this.#queues.get(sandboxId) === turn) this.#queues.delete(sandboxId);
-    };
-    turn.then(forget, forget);
-    return turn;
   }
 }
 

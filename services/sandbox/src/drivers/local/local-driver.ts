@@ -19,6 +19,7 @@ import {
   type SandboxStart,
 } from "../sandbox-driver.ts";
 import { type SupervisorSettings, serviceCaName, supervisorConfig } from "../supervisor-config.ts";
+import { Turns } from "../turns.ts";
 import {
   countsProcessesPerSandbox,
   describeIsolation,
@@ -64,7 +65,8 @@ export class LocalDriver implements SandboxDriver {
   readonly #directories: SandboxDirectories;
   readonly #driverKey: string;
   readonly #separateUids: boolean;
-  readonly #queues = new Map<string, Promise<unknown>>();
+  /** Calls for one sandbox are done one after the other. */
+  readonly #turns = new Turns();
   readonly #listeners = new Set<(exit: DriverExit) => void>();
   /** Whose end somebody asked for. */
   readonly #expected = new Set<string>();
@@ -115,7 +117,7 @@ export class LocalDriver implements SandboxDriver {
   }
 
   prepare(sandboxId: string): Promise<SandboxEndpoints> {
-    return this.#inTurn(sandboxId, async () => {
+    return this.#turns.take(sandboxId, async () => {
       const { paths, owner } = await this.#prepare(sandboxId);
       const endpoints = { controlDirectory: paths.control, egressDirectory: paths.egress };
       return owner === undefined ? endpoints : { ...endpoints, owner };
@@ -123,31 +125,33 @@ export class LocalDriver implements SandboxDriver {
   }
 
   start(start: SandboxStart): Promise<void> {
-    return this.#inTurn(start.sandboxId, async () => {
-      const { sandboxId, incarnation } = start;
-      const waiting = this.#waiting.get(sandboxId);
-      if (waiting === undefined && (await this.#hasStarted(start))) return;
-      const { refusal } = await this.isolation();
-      if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
-      if (waiting === undefined || incarnation !== spareIncarnation) await this.#end(sandboxId);
-      const { paths, owner } = await this.#prepare(sandboxId);
-      await this.#writeConfig(start, paths, owner);
-      await this.#directories.writeForSupervisor(join(paths.bootstrap, "token"), start.bootstrapToken, owner);
-      this.#expected.delete(sandboxId);
-      const record = JSON.stringify({ incarnation: String(incarnation) });
-      if (this.#waiting.delete(sandboxId) && waiting !== undefined && (await tellToStart(waiting))) {
-        // Only now: without it, whoever finds the supervisor after our death knows that it was never told.
-        await replaceFile(paths.record, record);
-      } else {
-        await this.#end(sandboxId);
-        await replaceFile(paths.record, record);
-        await this.#launch({ sandboxId, incarnation, paths, owner });
-      }
-    }).finally(() => this.#refillAfter(this.#options.spareDelayMs ?? 120));
+    return this.#turns
+      .take(start.sandboxId, async () => {
+        const { sandboxId, incarnation } = start;
+        const waiting = this.#waiting.get(sandboxId);
+        if (waiting === undefined && (await this.#hasStarted(start))) return;
+        const { refusal } = await this.isolation();
+        if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
+        if (waiting === undefined || incarnation !== spareIncarnation) await this.#end(sandboxId);
+        const { paths, owner } = await this.#prepare(sandboxId);
+        await this.#writeConfig(start, paths, owner);
+        await this.#directories.writeForSupervisor(join(paths.bootstrap, "token"), start.bootstrapToken, owner);
+        this.#expected.delete(sandboxId);
+        const record = JSON.stringify({ incarnation: String(incarnation) });
+        if (this.#waiting.delete(sandboxId) && waiting !== undefined && (await tellToStart(waiting))) {
+          // Only now: without it, whoever finds the supervisor after our death knows that it was never told.
+          await replaceFile(paths.record, record);
+        } else {
+          await this.#end(sandboxId);
+          await replaceFile(paths.record, record);
+          await this.#launch({ sandboxId, incarnation, paths, owner });
+        }
+      })
+      .finally(() => this.#refillAfter(this.#options.spareDelayMs ?? 120));
   }
 
   stop({ sandboxId, graceMs }: { readonly sandboxId: string; readonly graceMs: number }): Promise<void> {
-    return this.#inTurn(sandboxId, async () => {
+    return this.#turns.take(sandboxId, async () => {
       this.#expected.add(sandboxId);
       const processes = this.#find(sandboxId);
       const supervisors = processes.filter(({ role }) => role === "init").map(findSupervisor);
@@ -158,7 +162,7 @@ export class LocalDriver implements SandboxDriver {
   }
 
   destroy(sandboxId: string): Promise<void> {
-    return this.#inTurn(sandboxId, async () => {
+    return this.#turns.take(sandboxId, async () => {
       await this.#end(sandboxId);
       await this.#directories.remove(sandboxId);
       this.#expected.delete(sandboxId);
@@ -175,7 +179,7 @@ export class LocalDriver implements SandboxDriver {
     return Promise.all(
       [...ids].map(async (sandboxId): Promise<DriverSandbox> => {
         const inits = processes.filter((each) => each.sandboxId === sandboxId && each.role === "init");
-        const recorded = await this.#readIncarnation(sandboxId);
+        const recorded = await this.#directories.readIncarnation(sandboxId);
         const incarnation = inits[0]?.incarnation ?? recorded;
         const running = inits.length > 0 && recorded !== undefined; // a supervisor that waits has not been started
         return incarnation === undefined ? { sandboxId, running } : { sandboxId, running, incarnation };
@@ -186,7 +190,7 @@ export class LocalDriver implements SandboxDriver {
   async shareAuthorities(): Promise<void> {
     await Promise.all(
       [...(await this.#directories.list())].map((sandboxId) =>
-        this.#inTurn(sandboxId, async () => {
+        this.#turns.take(sandboxId, async () => {
           const { control } = this.#directories.pathsOf(sandboxId);
           if (existsSync(control)) await this.#giveAuthorities(control);
         }),
@@ -213,7 +217,7 @@ export class LocalDriver implements SandboxDriver {
     this.#listeners.clear();
     clearTimeout(this.#refill);
     this.#newSandboxId = undefined;
-    await Promise.allSettled(this.#queues.values());
+    await this.#turns.ended();
     if (this.#spare !== undefined) await this.destroy(this.#spare.sandboxId);
   }
 
@@ -232,7 +236,7 @@ export class LocalDriver implements SandboxDriver {
   /** Whether this incarnation, or a later one, runs. A supervisor that waits has no record of a start. */
   async #hasStarted({ sandboxId, incarnation }: SandboxStart): Promise<boolean> {
     const runs = this.#find(sandboxId).some((each) => each.role === "init" && each.incarnation >= incarnation);
-    return runs && ((await this.#readIncarnation(sandboxId)) ?? 0n) >= incarnation;
+    return runs && ((await this.#directories.readIncarnation(sandboxId)) ?? 0n) >= incarnation;
   }
 
   #refillAfter(delayMs: number): void {
@@ -248,7 +252,7 @@ export class LocalDriver implements SandboxDriver {
     const spare: Spare = { sandboxId };
     this.#spare = spare;
     try {
-      await this.#inTurn(sandboxId, async () => {
+      await this.#turns.take(sandboxId, async () => {
         const { refusal } = await this.isolation();
         if (refusal !== undefined) throw new DriverRefusal(refusal.fault, refusal.mend);
         const { paths, owner } = await this.#prepare(sandboxId);
@@ -492,27 +496,6 @@ export class LocalDriver implements SandboxDriver {
     const lastWords = await readLastWords(this.#directories.pathsOf(sandboxId).supervisorLog);
     const told = { sandboxId, incarnation, lastWords, ...(exit.exit === undefined ? {} : { exit: exit.exit }) };
     for (const listener of this.#listeners) listener(told);
-  }
-
-  async #readIncarnation(sandboxId: string): Promise<bigint | undefined> {
-    try {
-      const record: unknown = JSON.parse(await readFile(this.#directories.pathsOf(sandboxId).record, "utf8"));
-      if (typeof record !== "object" || record === null || !("incarnation" in record)) return undefined;
-      return typeof record.incarnation === "string" ? BigInt(record.incarnation) : undefined;
-    } catch {
-      return undefined; // it was never started
-    }
-  }
-
-  /** Calls for one sandbox are done one after the other. */
-  #inTurn<T>(sandboxId: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#queues.get(sandboxId) ?? Promise.resolve()).then(work, work);
-    this.#queues.set(sandboxId, turn);
-    const forget = (): void => {
-      if (this.#queues.get(sandboxId) === turn) this.#queues.delete(sandboxId);
-    };
-    turn.then(forget, forget);
-    return turn;
   }
 }
 
