@@ -69,6 +69,9 @@ it.each([
     { guarded: [{ protocol: "tcp", port: 8880 }] },
     "guarded: holds the port of address: nobody could ask",
   ],
+  ["E-29, EW-21: no machine", { machine: "" }, "machine: "],
+  ["E-29: no issuer", { tokens: undefined }, "tokens: is required"],
+  ["E-28: no issuer in compatible mode", { tokens: undefined, compatible: {} }, "tokens: is required"],
   ["nothing guarded", { guarded: [] }, "guarded: "],
   ["no keys", { tokens: { issuer: "locate" } }, "tokens: needs either key_files or key_set_url"],
   [

@@ -69,7 +69,7 @@ export const envelopeConfig = z
       .describe("where clients ask: host:port or [address]:port; port 0 is any free one"),
     tls: z
       .strictObject({
-        certificate_file: certificateFilePath().describe("certificate chain, PEM; read at start"),
+        certificate_file: certificateFilePath().describe("certificate chain, PEM; read again when it changes"),
         key_file: privateKeyFilePath().describe("private key of the certificate, PEM; closed to other users"),
       })
       .check(matchingKey())
@@ -110,7 +110,8 @@ export const envelopeConfig = z
           .describe("accept a token as `access_token` in the URL, where logs and histories see it"),
       })
       .superRefine(oneKeySource)
-      .describe("whose tokens let clients in"),
+      .optional()
+      .describe("whose tokens let clients in; required, but where compatible.token_required is false"),
     monitoring: z
       .strictObject(issuer)
       .superRefine(oneKeySource)
@@ -137,9 +138,25 @@ export const envelopeConfig = z
     allowed_origins: sections.web.shape.allowed_origins.describe(
       "origins of the web pages that may ask, as in https://console.example; no other page may",
     ),
+    strict_websocket_key: z
+      .boolean()
+      .default(false)
+      .describe("refuse handshakes whose key is not of 16 bytes, as RFC 6455 has it"),
     compatible: z
       .strictObject({
         timeout_seconds: z.int().min(1).max(86_400).default(60).describe("no lease is shorter"),
+        token_required: z
+          .boolean()
+          .default(true)
+          .describe("false: who brings no token is let in too, nothing is guarded, and there is no limit"),
+        single_use: z
+          .boolean()
+          .default(false)
+          .describe("a token with a `jti` counts once, as outside of this mode, and not until it expires"),
+        allow_path: z
+          .boolean()
+          .default(false)
+          .describe("serve /v0/allow of the first release too: `sub` is the client's address, and a POST is held"),
       })
       .optional()
       .describe(
@@ -164,7 +181,8 @@ export const envelopeConfig = z
     const own = Number(config.address.slice(config.address.lastIndexOf(":") + 1));
     if (config.guarded.some(({ protocol, port }) => protocol === "tcp" && port === own))
       fault("guarded", "holds the port of address: nobody could ask");
-    if (config.monitoring?.issuer === config.tokens.issuer)
+    if (config.tokens === undefined && config.compatible?.token_required !== false) fault("tokens", "is required");
+    if (config.monitoring !== undefined && config.monitoring.issuer === config.tokens?.issuer)
       fault(
         "monitoring",
         "must have another issuer than tokens: who signs for clients must not make himself the monitor",

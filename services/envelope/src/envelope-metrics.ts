@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { type Refusal, refusals } from "./domain/refusal.ts";
 import type { FirewallFault } from "./firewall/nftables-firewall.ts";
+import type { AccessJudgement } from "./http/access-request.ts";
 import type { GrantEnd } from "./http/hold-connection.ts";
 
 /** What became of a request. */
@@ -11,7 +12,6 @@ const faults: readonly FirewallFault[] = ["change", "restore", "check"];
 
 /** What M-Lab's envelope calls it (A.9); it counts nothing of the rest. */
 const compatibleNames: Readonly<Partial<Record<RequestOutcome, string>>> = {
-  granted: "success",
   method: "wrong-method",
   peer_address: "bad-remoteaddr",
   token_claims: "already past claim expiration",
@@ -23,12 +23,22 @@ const compatibleNames: Readonly<Partial<Record<RequestOutcome, string>>> = {
   handshake: "websocket-setup-failure",
 };
 
+/** What M-Lab's token controller calls it; all other faults of a token are "invalid token". */
+const compatibleReasons: Readonly<Partial<Record<Refusal, string>>> = {
+  token_missing: "missing",
+  token_issuer: "invalid issuer claim (iss)",
+  token_audience: "invalid audience claim (aud)",
+  token_expired: "token is expired (exp)",
+  token_not_yet_valid: "token not valid yet (nbf)",
+};
+
 /** Counts grants. Labels come from closed sets: nothing that a caller chose becomes one (EW-12). */
 export class EnvelopeMetrics {
   readonly #requests: Counter<"outcome">;
   readonly #held: Histogram<"end">;
   readonly #firewallFailures: Counter<"operation">;
   readonly #compatible: Counter<"status"> | undefined;
+  readonly #compatibleTokens: Counter<"path" | "request" | "reason"> | undefined;
 
   constructor(
     registry: Registry,
@@ -63,6 +73,16 @@ export class EnvelopeMetrics {
           registers,
         })
       : undefined;
+    this.#compatibleTokens = options.compatible
+      ? new Counter({
+          name: "controller_access_token_requests_total",
+          help: "Requests by what their token was, as M-Lab's envelope counts them.",
+          labelNames: ["path", "request", "reason"],
+          registers,
+        })
+      : undefined;
+    for (const status of [...new Set(Object.values(compatibleNames)), "success", "panic-failure"])
+      this.#compatible?.inc({ status }, 0);
     new Gauge({
       name: "sandgate_envelope_addresses",
       help: "Addresses that are let in now.",
@@ -83,6 +103,24 @@ export class EnvelopeMetrics {
     this.#requests.inc({ outcome });
     const status = compatibleNames[outcome];
     if (status !== undefined) this.#compatible?.inc({ status });
+  }
+
+  /** Counts what a request's token was, in compatible mode. Reasons come from a closed set, and issuers from the configuration (EW-12). */
+  countToken(judgement: AccessJudgement): void {
+    if (judgement.outcome === "moved") return;
+    const { path = "unknown" } = judgement;
+    const count = (request: "accepted" | "rejected", reason: string) =>
+      this.#compatibleTokens?.inc({ path, request, reason });
+    const issuer = judgement.outcome === "good" ? judgement.claims.issuer : judgement.issuer;
+    const refusal = judgement.outcome === "good" ? undefined : judgement.refusal;
+    if (refusal === "path") count("accepted", "unenforced-path");
+    else if (issuer !== undefined) count("accepted", issuer || "empty");
+    else if (refusal?.startsWith("token_") === true) count("rejected", compatibleReasons[refusal] ?? "invalid token");
+  }
+
+  /** Counts a lease that has ended, and whether its address was shut out at once; in compatible mode. */
+  countShut(shut: boolean): void {
+    this.#compatible?.inc({ status: shut ? "success" : "panic-failure" });
   }
 
   countEnd(end: GrantEnd, heldMs: number): void {

@@ -37,8 +37,8 @@ const firewall: Firewall = {
   stop: async () => undefined,
 };
 
-function createGrants() {
-  const table = new LeaseTable({ capacity: 1, perSubject: 10, perAddress: 10 });
+function createGrants({ capacity } = { capacity: 1 }) {
+  const table = new LeaseTable({ capacity, perSubject: 10, perAddress: 10 });
   const grants = new Grants({
     table,
     spent,
@@ -57,19 +57,19 @@ const claims = (tokenId: string) => ({ issuer: "locate", subject: "ndt", expires
 
 it("ends a lease as long after its start as the token said then, however the clock is set meanwhile", async () => {
   const { grants } = createGrants();
-  await grants.open(address("192.0.2.1"), claims("a"));
+  await grants.open([address("192.0.2.1")], claims("a"));
   wallMs -= 3_600_000;
   monotonicMs += 30_000;
-  await grants.open(address("192.0.2.1"), { ...claims("b"), expiresAtMs: wallMs + 1_000 });
+  await grants.open([address("192.0.2.1")], { ...claims("b"), expiresAtMs: wallMs + 1_000 });
   expect(sets.map(([, deadlineMs]) => deadlineMs)).toEqual([65_000, 65_000]);
 });
 
 it("EW-09: tells the firewall nothing of a replayed token, and gives its place back", async () => {
   const { grants, table } = createGrants();
-  const first = await grants.open(address("192.0.2.1"), claims("a"));
-  if (first.outcome === "granted") grants.close(first.lease);
+  const first = await grants.open([address("192.0.2.1")], claims("a"));
+  if (first.outcome === "granted") await grants.close(first.lease);
   sets.length = 0;
-  expect(await grants.open(address("192.0.2.2"), claims("a"))).toEqual({
+  expect(await grants.open([address("192.0.2.2")], claims("a"))).toEqual({
     outcome: "refused",
     refusal: "token_replayed",
   });
@@ -77,25 +77,50 @@ it("EW-09: tells the firewall nothing of a replayed token, and gives its place b
   expect(table.places).toBe(0);
 });
 
-it("EW-08: gives the place back, and shuts the address out, when the firewall fails; the token lets it in again", async () => {
+it("E-47, EW-08: gives the place back, and shuts the address out, when the firewall fails; the token lets it in again", async () => {
   const { grants, table } = createGrants();
   fails = true;
-  expect(await grants.open(address("192.0.2.1"), claims("a"))).toEqual({ outcome: "refused", refusal: "firewall" });
+  expect(await grants.open([address("192.0.2.1")], claims("a"))).toEqual({ outcome: "refused", refusal: "firewall" });
   expect(sets).toEqual([
     ["192.0.2.1", 65_000],
     ["192.0.2.1", undefined],
   ]);
   expect(table.places).toBe(0);
   fails = false;
-  expect(await grants.open(address("192.0.2.1"), claims("a"))).toMatchObject({ outcome: "granted" });
+  expect(await grants.open([address("192.0.2.1")], claims("a"))).toMatchObject({ outcome: "granted" });
 });
 
 it("E-45: spends no token while there is no place", async () => {
   const { grants } = createGrants();
-  await grants.open(address("192.0.2.1"), claims("a"));
-  expect(await grants.open(address("192.0.2.2"), claims("b"))).toMatchObject({
+  await grants.open([address("192.0.2.1")], claims("a"));
+  expect(await grants.open([address("192.0.2.2")], claims("b"))).toMatchObject({
     refusal: "capacity",
     retryAfterMs: 60_000,
   });
   expect(await spent.spend({ ...claims("b"), address: address("192.0.2.3") })).toBe("first");
+});
+
+it("E-40, E-46: frees the place of a lease whose address cannot be shut out, and says so", async () => {
+  const { grants, table } = createGrants();
+  const granted = await grants.open([address("192.0.2.1")], claims("a"));
+  if (granted.outcome !== "granted") throw new Error("not granted");
+  fails = true;
+  expect(await grants.close(granted.lease)).toBe(false);
+  expect(table.places).toBe(0);
+  fails = false;
+  expect(await grants.open([address("192.0.2.2")], claims("b"))).toMatchObject({ outcome: "granted" });
+});
+
+it("EW-22: lets both addresses of a client in and out, and either may come back with the token", async () => {
+  const { grants } = createGrants({ capacity: 2 });
+  const pair = [address("192.0.2.1"), { family: 6, text: "2001:db8::1" }] as const;
+  const granted = await grants.open(pair, claims("a"));
+  expect(sets).toEqual([
+    ["192.0.2.1", 65_000],
+    ["2001:db8::1", 65_000],
+  ]);
+  sets.length = 0;
+  if (granted.outcome === "granted") await grants.close(granted.lease);
+  expect(sets.map(([, deadlineMs]) => deadlineMs)).toEqual([undefined, undefined]);
+  expect(await grants.open([pair[1], pair[0]], claims("a"))).toMatchObject({ outcome: "granted" });
 });

@@ -1,4 +1,4 @@
-import { background, type Logger } from "@sandgate/telemetry";
+import type { Logger } from "@sandgate/telemetry";
 import type { ClientAddress } from "./domain/client-address.ts";
 import { leaseDurationMs } from "./domain/lease-duration.ts";
 import type { Lease, LeaseTable } from "./domain/lease-table.ts";
@@ -34,38 +34,44 @@ export class Grants {
     this.#deps = deps;
   }
 
-  /** Lets an address in on a good token. When it is granted, the kernel lets the address in already. */
-  async open(address: ClientAddress, claims: AccessClaims): Promise<GrantOutcome> {
+  /** Lets a client in on a good token. When it is granted, the kernel lets its addresses in already. */
+  async open(addresses: Lease["addresses"], claims: AccessClaims): Promise<GrantOutcome> {
     const { table, bound, clock, monotonic, newId } = this.#deps;
     const durationMs = leaseDurationMs({ expiresAtMs: claims.expiresAtMs, nowMs: clock(), bound });
     if (durationMs === undefined) return { outcome: "refused", refusal: "token_expired" };
     const now = monotonic();
     const { issuer, subject } = claims;
-    const lease: Lease = { id: newId(), address, issuer, subject, deadlineMs: now + durationMs };
+    const lease: Lease = { id: newId(), addresses, issuer, subject, deadlineMs: now + durationMs };
     const place = table.open(lease, now);
     if (place.outcome === "refused") return place;
-    const refusal = await this.#letIn(lease, claims).catch((error: unknown) => {
-      this.close(lease);
+    const refusal = await this.#letIn(lease, claims).catch(async (error: unknown) => {
+      await this.close(lease);
       throw error;
     });
     return refusal === undefined ? { outcome: "granted", lease } : { outcome: "refused", refusal };
   }
 
-  /** Ends a lease. The address is out, unless it has another one. */
-  close(lease: Lease): void {
+  /**
+   * Ends a lease; its place is free at once, whatever the firewall does (E-46). Resolves when each of its addresses is out that has no other
+   * lease: false when that could not be done at once. The firewall then goes on trying, and the kernel ends it at the deadline.
+   */
+  async close(lease: Lease): Promise<boolean> {
     const { table, firewall, logger } = this.#deps;
     table.close(lease.id);
-    background(
-      firewall.set(lease.address, table.deadlineOf(lease.address)),
-      logger,
-      "an address could not be shut out at once",
-    );
+    try {
+      await Promise.all(lease.addresses.map((address) => firewall.set(address, table.deadlineOf(address))));
+      return true;
+    } catch (error) {
+      logger.error({ err: error, lease: lease.id }, "an address could not be shut out at once");
+      return false;
+    }
   }
 
   /** Leaves nothing of a lease that it refuses. */
   async #letIn(lease: Lease, { issuer, tokenId, expiresAtMs }: AccessClaims): Promise<Refusal | undefined> {
     const { table, spent, firewall } = this.#deps;
-    const { address } = lease;
+    const { addresses } = lease;
+    const address = ownerOf(addresses);
     try {
       const spending = tokenId === undefined ? "first" : await spent.spend({ issuer, tokenId, address, expiresAtMs });
       if (spending === "replayed") {
@@ -73,12 +79,17 @@ export class Grants {
         return "token_replayed";
       }
       table.admit(lease);
-      await firewall.set(address, table.deadlineOf(address));
+      await Promise.all(addresses.map((one) => firewall.set(one, table.deadlineOf(one))));
       return undefined;
     } catch (error) {
       if (!(error instanceof SpentTokensError || error instanceof FirewallError)) throw error;
-      this.close(lease);
+      await this.close(lease);
       return error instanceof FirewallError ? "firewall" : "store_unavailable";
     }
   }
+}
+
+/** Which of a client's addresses a token is spent for: the same one, whichever of them asks. */
+function ownerOf(addresses: Lease["addresses"]): ClientAddress {
+  return addresses.find(({ family }) => family === 4) ?? addresses[0];
 }

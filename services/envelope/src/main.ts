@@ -11,7 +11,8 @@ runProgram({
     const registry = createMetrics();
     const monotonic = () => performance.now();
     const envelope = await startEnvelope(config, { logger, registry, clock: Date.now, monotonic });
-    const admin = { port: config.admin.port, registry, documents: { "/leases": envelope.status } };
+    const { certificates, status } = envelope;
+    const admin = { port: config.admin.port, registry, certificates, documents: { "/leases": status } };
     return { checks: envelope.checks, stop: envelope.stop, logger, admin };
   },
 });

@@ -1,10 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request } from "node:http";
 import { request as requestSecurely } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { connect as connectSecurely } from "node:tls";
 import { createDevelopmentPki } from "@sandgate/pki/authority";
 import { createLogger, createMetrics } from "@sandgate/telemetry";
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
@@ -89,6 +91,7 @@ interface TokenParts {
 }
 
 const second = () => Math.floor(Date.now() / 1000);
+const future = second() + 3_600;
 
 async function token({ claims = {}, header = {}, key = "ed" }: TokenParts = {}): Promise<string> {
   const times = { iat: second(), exp: second() + 60 };
@@ -116,29 +119,40 @@ interface Answer {
   readonly status: number | undefined;
   readonly headers: IncomingMessage["headers"];
   readonly body: string;
+  /** When a granted connection has ended. */
+  readonly ended: Promise<unknown>;
 }
 
 function ask(
   { port }: { readonly port: number },
-  options: { headers?: Record<string, string>; path?: string; method?: string; ca?: string } = {},
+  options: {
+    headers?: Record<string, string>;
+    path?: string;
+    method?: string;
+    ca?: string;
+    servername?: string;
+    body?: string;
+    localAddress?: string;
+  } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const send = options.ca === undefined ? request : requestSecurely;
     const sent = send({
       ca: options.ca,
-      servername: "auth.sandgate.test",
+      servername: options.servername ?? "auth.sandgate.test",
       host: "127.0.0.1",
       port,
       path: options.path ?? "/v0/envelope/access",
       method: options.method ?? "GET",
       headers: options.headers ?? {},
+      localAddress: options.localAddress,
       agent: false,
     });
-    const settle = (response: IncomingMessage, body: string) =>
-      resolve({ status: response.statusCode, headers: response.headers, body });
+    const settle = (response: IncomingMessage, body: string, ended: Promise<unknown> = Promise.resolve()) =>
+      resolve({ status: response.statusCode, headers: response.headers, body, ended });
     sent.on("upgrade", (response, socket) => {
       granted.add(socket.on("error", () => socket.destroy()));
-      settle(response, "");
+      settle(response, "", new Promise((resolveEnd) => socket.once("close", resolveEnd).resume()));
     });
     sent.on("response", (response) => {
       let body = "";
@@ -146,7 +160,7 @@ function ask(
       response.on("end", () => settle(response, body.trim()));
     });
     sent.on("error", reject);
-    sent.end();
+    sent.end(options.body);
   });
 }
 
@@ -199,6 +213,33 @@ describe("the program", () => {
     await expect(ask(envelope, { headers: bearer(await token()) })).rejects.toThrow();
   });
 
+  it("E-09: speaks no HTTP/2, and follows its certificate's files", async () => {
+    const pki = await createDevelopmentPki({
+      directory: join(directory, "pki-following"),
+      trustDomain: "sandgate.test",
+      operatorUserId: "0b8f8c0e-1111-4222-8333-444455556666",
+    });
+    const files = { certificate_file: join(directory, "followed.pem"), key_file: join(directory, "followed.key") };
+    const put = ({ certificateFile, keyFile: from }: { certificateFile: string; keyFile: string }) => {
+      copyFileSync(certificateFile, files.certificate_file);
+      copyFileSync(from, files.key_file);
+    };
+    put(pki.services.auth);
+    const envelope = await start({ insecure: undefined, tls: files });
+    const ca = readFileSync(pki.serviceAuthority.certificateFile, "utf8");
+    const offer = { host: "127.0.0.1", port: envelope.port, ca, servername: "auth.sandgate.test" };
+    const socket = connectSecurely({ ...offer, ALPNProtocols: ["h2", "http/1.1"] });
+    await new Promise<void>((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
+    expect(socket.alpnProtocol).toBe("http/1.1");
+    socket.destroy();
+    const before = envelope.certificates();
+    put(pki.services.sandbox);
+    expect(envelope.certificates()).not.toEqual(before);
+    const servername = "sandbox.sandgate.test";
+    expect((await ask(envelope, { headers: bearer(await token()), ca, servername })).status).toBe(101);
+    await expect(ask(envelope, { headers: bearer(await token()), ca })).rejects.toThrow("does not match");
+  });
+
   it("reads an issuer's keys over the network, and lets nobody in while it cannot", async () => {
     let status = 500;
     const issuer = createServer((_, response) =>
@@ -221,7 +262,6 @@ describe("the program", () => {
 });
 
 describe("a token", () => {
-  const future = second() + 3_600;
   it.each<[string, TokenParts, string]>([
     ["E-20: of another issuer", { claims: { iss: "example" } }, "token_issuer"],
     ["E-21: for another machine", { claims: { aud: "mlab2.lga03" } }, "token_audience"],
@@ -278,6 +318,35 @@ describe("a token", () => {
     expect(await asks({ client_ip: "127.0.0.2" })).toBe(403);
     expect(await asks({ client_ip: "127.0.0.1", sub: "other" })).toBe(401);
     expect(await asks({ client_ip: "127.0.0.1" })).toBe(101);
+  });
+
+  it.each<[string, unknown, number]>([
+    ["both", ["2001:db8::7", "127.0.0.1"], 101],
+    ["the client's alone", ["127.0.0.1"], 101],
+    ["another's alone", ["2001:db8::7"], 403],
+    ["two of one family", ["127.0.0.1", "127.0.0.2"], 401],
+    ["three", ["127.0.0.1", "2001:db8::7", "2001:db8::8"], 401],
+    ["none", [], 401],
+    ["one that is none", ["127.0.0.1", "2001:db8::7 } ; flush ruleset"], 401],
+    ["no list", "127.0.0.1", 401],
+  ])("EW-22: may name the client's addresses of both families: %s", async (_, client_ips, status) => {
+    const envelope = await start();
+    expect((await ask(envelope, { headers: bearer(await token({ claims: { client_ips } })) })).status).toBe(status);
+    expect(
+      envelope
+        .status()
+        .leases.flatMap(({ addresses }) => addresses)
+        .toSorted(),
+    ).toEqual(status === 101 ? [...new Set(["127.0.0.1", ...(client_ips as string[])])].toSorted() : []);
+  });
+
+  it("EW-22: in mode both may name them instead of one", async () => {
+    const envelope = await start({ subject_mode: "both" });
+    const asks = async (claims: Record<string, unknown>) =>
+      (await ask(envelope, { headers: bearer(await token({ claims })) })).status;
+    expect(await asks({ client_ips: ["2001:db8::7", "127.0.0.1"] })).toBe(101);
+    expect(await asks({ client_ips: ["2001:db8::7", "127.0.0.2"] })).toBe(403);
+    expect(await asks({ client_ip: "127.0.0.1", client_ips: ["127.0.0.2"] })).toBe(403);
   });
 
   it("EW-09: is not spent by a request that was no handshake", async () => {
@@ -408,14 +477,134 @@ describe("in compatible mode", () => {
     expect((await ask(await start(compatible), { headers: bearer(await token(parts)) })).status).toBe(status);
   });
 
-  it("counts under M-Lab's names (A.9), which no other mode has", async () => {
+  it("E-40: counts under M-Lab's names (A.9), a success when it has ended, which no other mode has", async () => {
     const envelope = await start(compatible);
     await ask(envelope, { headers: bearer(await token()) });
     await ask(envelope, { method: "POST", headers: bearer(await token()) });
+    expect(await envelope.registry.metrics()).toContain('envelope_requests_total{status="success"} 0');
+    for (const socket of granted) socket.destroy();
+    await expect.poll(() => envelope.registry.metrics()).toContain('envelope_requests_total{status="success"} 1');
     const metrics = await envelope.registry.metrics();
-    expect(metrics).toContain('envelope_requests_total{status="success"} 1');
     expect(metrics).toContain('envelope_requests_total{status="wrong-method"} 1');
     expect(await (await start()).registry.metrics()).not.toContain("\nenvelope_requests_total");
+  });
+
+  it("counts tokens under M-Lab's names (A.9), by a closed set of reasons", async () => {
+    const envelope = await start(compatible);
+    const asks = async (parts: TokenParts) => await ask(envelope, { headers: bearer(await token(parts)) });
+    await ask(envelope, { path: "/v0/allow" });
+    await ask(envelope, { headers: handshake });
+    await asks({});
+    await asks({ claims: { sub: "other" } });
+    await asks({ claims: { iss: "chosen-by-the-caller" } });
+    await asks({ claims: { aud: "other" } });
+    await asks({ claims: { exp: 1_000 } });
+    await asks({ claims: { nbf: future } });
+    await asks({ header: { kid: "chosen-by-the-caller" } });
+    const metrics = await envelope.registry.metrics();
+    const of = (path: string, request: string, reason: string, count: number) =>
+      `controller_access_token_requests_total{path="${path}",request="${request}",reason="${reason}"} ${count}`;
+    const path = "/v0/envelope/access";
+    for (const line of [
+      of("unknown", "accepted", "unenforced-path", 1),
+      of(path, "rejected", "missing", 1),
+      of(path, "accepted", "locate", 2),
+      of(path, "rejected", "invalid issuer claim (iss)", 1),
+      of(path, "rejected", "invalid audience claim (aud)", 1),
+      of(path, "rejected", "token is expired (exp)", 1),
+      of(path, "rejected", "token not valid yet (nbf)", 1),
+      of(path, "rejected", "invalid token", 1),
+    ])
+      expect(metrics).toContain(line);
+    expect(metrics).not.toContain("chosen-by-the-caller");
+  });
+
+  it("E-27: takes a token until it expires, or once if so set", async () => {
+    const text = await token();
+    const [again, once] = [await start(compatible), await start({ compatible: { single_use: true } })];
+    const asks = async (envelope: RunningEnvelope, localAddress: string) =>
+      (await ask(envelope, { headers: bearer(text), localAddress })).status;
+    expect([await asks(again, "127.0.0.1"), await asks(again, "127.0.0.2")]).toEqual([101, 101]);
+    expect([await asks(once, "127.0.0.1"), await asks(once, "127.0.0.2")]).toEqual([101, 401]);
+  });
+
+  it("E-28, E-44: needs no token if so set, and then ends a grant by itself", async () => {
+    const envelope = await start({ tokens: undefined, compatible: { token_required: false, timeout_seconds: 1 } });
+    const { status, ended } = await ask(envelope, { headers: handshake });
+    expect(status).toBe(101);
+    await ended;
+    expect(envelope.status().leases).toEqual([]);
+    expect((await ask(envelope, { headers: bearer(await token()) })).status).toBe(401);
+    expect(await envelope.registry.metrics()).toContain('reason="empty"} 1');
+  });
+
+  it("E-28: judges a token that it does not need", async () => {
+    const envelope = await start({ compatible: { token_required: false } });
+    expect((await ask(envelope, { headers: bearer(await token()) })).status).toBe(101);
+    expect((await ask(envelope, { headers: bearer(await token({ key: "foreign" })) })).status).toBe(401);
+    expect((await ask(envelope, { headers: bearer(await token({ claims: { sub: "other" } })) })).status).toBe(400);
+  });
+
+  it.each<[string, string, number, string]>([
+    ["E-05: another method", "POST", 405, ""],
+    ["E-06: no handshake", "GET", 400, "Bad Request"],
+  ])("%s has M-Lab's body and no header of its own", async (_, method, status, body) => {
+    const headers = { authorization: `Bearer ${await token()}` };
+    const answer = await ask(await start(compatible), { method, headers });
+    expect(answer).toMatchObject({ status, body });
+    expect(answer.headers.allow).toBeUndefined();
+  });
+
+  it("E-11: takes a token from a form, which wins over the URL", async () => {
+    const envelope = await start(compatible);
+    const asks = async (inUrl: string, inForm: string) =>
+      await ask(envelope, {
+        method: "POST",
+        path: `/v0/envelope/access?access_token=${inUrl}`,
+        headers: { "content-type": "application/x-www-form-urlencoded; charset=utf-8" },
+        body: `access_token=${inForm}`,
+      });
+    expect((await asks("bad", await token())).status).toBe(405);
+    expect((await asks(await token(), "bad")).status).toBe(401);
+    expect((await asks("bad", "a".repeat(20_000))).status).toBe(401);
+  });
+
+  describe("/v0/allow", () => {
+    const allowing = { compatible: { allow_path: true } };
+    const path = async (sub: string) => `/v0/allow?access_token=${await token({ claims: { sub } })}`;
+
+    it("E-02: is not found unless it is set", async () => {
+      expect((await ask(await start(compatible), { path: await path("127.0.0.1") })).status).toBe(404);
+    });
+
+    it("E-30: lets in the client whose address the token names, and holds its POST until the lease ends", async () => {
+      const envelope = await start({ compatible: { allow_path: true, timeout_seconds: 1 } });
+      const text = await token({ claims: { sub: "127.0.0.1", exp: second() + 1 } });
+      const asking = ask(envelope, { method: "POST", path: `/v0/allow?access_token=${text}` });
+      await expect.poll(() => envelope.status().leases.length).toBe(1);
+      expect(await asking).toMatchObject({ status: 200, body: "the lease has ended" });
+      expect(envelope.status().leases).toEqual([]);
+    });
+
+    it("ends the lease when the client of a POST is gone", async () => {
+      const envelope = await start(allowing);
+      const socket = connect(envelope.port, "127.0.0.1");
+      socket.write(`POST ${await path("127.0.0.1")} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n`);
+      const [head] = await once(socket, "data");
+      expect(String(head)).toMatch(/^HTTP\/1\.1 200 /);
+      expect(envelope.status().leases).toHaveLength(1);
+      socket.destroy();
+      await expect.poll(() => envelope.status().leases).toEqual([]);
+    });
+
+    it("E-30: is for nobody else, and takes a WebSocket too", async () => {
+      const envelope = await start(allowing);
+      const other = await path("127.0.0.2");
+      expect((await ask(envelope, { method: "POST", path: other })).status).toBe(403);
+      expect((await ask(envelope, { method: "POST", path: await path("ndt") })).status).toBe(400);
+      expect((await ask(envelope, { method: "POST", path: "/v0/allow" })).status).toBe(401);
+      expect((await ask(envelope, { path: other, headers: handshake, localAddress: "127.0.0.2" })).status).toBe(101);
+    });
   });
 
   it("E-10: takes any origin", async () => {
@@ -446,7 +635,7 @@ it("says who is in, until when, and why", async () => {
   await ask(envelope, { headers: bearer(await token({ claims: { exp: second() + 60 } })) });
   const { leases } = envelope.status();
   expect(leases).toEqual([
-    { id: expect.any(String), address: "127.0.0.1", issuer: "locate", subject: "ndt", endTime: expect.any(String) },
+    { id: expect.any(String), addresses: ["127.0.0.1"], issuer: "locate", subject: "ndt", endTime: expect.any(String) },
   ]);
   const left = Date.parse(leases[0]?.endTime ?? "") - Date.now();
   expect(left).toBeGreaterThan(55_000);

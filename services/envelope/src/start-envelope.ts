@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
@@ -22,6 +22,8 @@ import type { Issuer } from "./tokens/verify-access-token.ts";
 export interface RunningEnvelope {
   readonly checks: Checks;
   readonly port: number;
+  /** Reads the certificate again, and answers which is in use. */
+  certificates(): object;
   /** Who is in, until when, and by whose word. */
   status(): EnvelopeStatus;
   /** Ends every lease; the guard stays shut. */
@@ -33,13 +35,17 @@ export interface EnvelopeStatus {
   readonly capacity: number;
   readonly leases: readonly {
     readonly id: string;
-    readonly address: string;
+    /** The one that asked, and its other one where its token names it. */
+    readonly addresses: readonly string[];
     readonly issuer: string;
     readonly subject: string;
     /** RFC 3339. */
     readonly endTime: string;
   }[];
 }
+
+/** As M-Lab's envelope counts where it needs no token: as many as there may be connections. */
+const unlimited = { capacity: 100_000, per_subject: undefined, per_address: 100_000 } as const;
 
 type EnvelopeConfig = z.output<typeof envelopeConfig>;
 
@@ -57,11 +63,14 @@ interface EnvelopeDeps {
  */
 export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps): Promise<RunningEnvelope> {
   const { logger, clock, monotonic } = deps;
-  if (config.development !== undefined) logger.warn("no firewall: everybody reaches the guarded ports");
+  const { compatible } = config;
+  const isGuarded = config.development === undefined && compatible?.token_required !== false;
+  if (!isGuarded) logger.warn("no firewall: everybody reaches the guarded ports");
+  if (config.tls === undefined) logger.warn("plain HTTP: who is on the way can read tokens and use them");
   const issuers = openIssuers(config, deps);
   const lock = await lockInstance(config.instance);
   const spent = await SpentTokens.open(join(config.state_directory, `spent-tokens-${config.instance}`), clock);
-  const { lease } = config;
+  const lease = compatible?.token_required === false ? { ...config.lease, ...unlimited } : config.lease;
   const table = new LeaseTable({
     capacity: lease.capacity,
     perSubject: lease.per_subject ?? Number.POSITIVE_INFINITY,
@@ -70,29 +79,37 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
   const metrics = new EnvelopeMetrics(
     deps.registry,
     { capacity: lease.capacity, places: () => table.places },
-    { compatible: config.compatible !== undefined },
+    { compatible: compatible !== undefined },
   );
-  const firewall = await openFirewall(config, deps, metrics);
+  const firewall = isGuarded ? await openFirewall(config, deps, metrics) : noFirewall;
   const bound =
-    config.compatible === undefined
-      ? { maxMs: lease.max_seconds * 1000 }
-      : { minMs: config.compatible.timeout_seconds * 1000 };
+    compatible === undefined ? { maxMs: lease.max_seconds * 1000 } : { minMs: compatible.timeout_seconds * 1000 };
+  const certificates =
+    config.tls &&
+    new FileCertificateStore(
+      { caFiles: [], certificateFile: config.tls.certificate_file, keyFile: config.tls.key_file },
+      { onFault: (fault) => logger.warn({ err: fault }, "the certificate cannot be read again") },
+    );
   const server = new AccessServer({
     address: splitAddress(config.address),
-    tls: config.tls && { cert: readFileSync(config.tls.certificate_file), key: readFileSync(config.tls.key_file) },
+    certificates,
     rules: {
       tokens: {
         ...issuers,
         machine: config.machine,
         service: config.service,
         subjectMode: config.subject_mode,
-        compatible: config.compatible !== undefined,
+        compatible: compatible !== undefined,
+        singleUse: compatible === undefined || compatible.single_use,
       },
-      query: config.tokens.query || config.compatible !== undefined,
-      origins: config.compatible === undefined ? new Set(config.allowed_origins) : "any",
+      tokenRequired: compatible?.token_required ?? true,
+      query: config.tokens?.query === true || compatible !== undefined,
+      origins: compatible === undefined ? new Set(config.allowed_origins) : "any",
+      allowPath: compatible?.allow_path === true,
+      strictKey: config.strict_websocket_key,
     },
     grants: new Grants({ table, spent, firewall, bound, clock, monotonic, newId: randomUUID, logger }),
-    maxGrants: lease.capacity * lease.per_address,
+    maxGrants: Math.min(lease.capacity * lease.per_address, 2 ** 31 - 1),
     metrics,
     clock,
     monotonic,
@@ -104,25 +121,28 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
     port,
     status: () => ({
       capacity: lease.capacity,
-      leases: table.leases.map(({ id, address, issuer, subject, deadlineMs }) => {
+      leases: table.leases.map(({ id, addresses, issuer, subject, deadlineMs }) => {
         const endTime = new Date(clock() + deadlineMs - monotonic()).toISOString();
-        return { id, address: address.text, issuer, subject, endTime };
+        return { id, addresses: addresses.map(({ text }) => text), issuer, subject, endTime };
       }),
     }),
+    certificates: () => {
+      certificates?.reload();
+      return certificates?.inUse ?? {};
+    },
     checks: {
       firewall: () => firewall.check(),
       keys: () => {
-        if (!issuers.clients.keys.isUsable()) throw new Error("the keys of the issuer cannot be read");
+        if (issuers.clients?.keys.isUsable() === false) throw new Error("the keys of the issuer cannot be read");
       },
     },
     stop: async () => {
+      certificates?.close();
       await server.stop();
       await firewall.stop();
-      await Promise.all([issuers.clients.keys.stop(), issuers.monitoring?.keys.stop(), spent.close()]);
+      await Promise.all([issuers.clients?.keys.stop(), issuers.monitoring?.keys.stop(), spent.close()]);
       await lock.release();
-      logger.info(
-        config.development === undefined ? "no lease is left; the guarded ports stay shut" : "no lease is left",
-      );
+      logger.info(isGuarded ? "no lease is left; the guarded ports stay shut" : "no lease is left");
     },
   };
 }
@@ -130,7 +150,7 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
 function openIssuers(
   config: EnvelopeConfig,
   { logger, clock }: EnvelopeDeps,
-): { readonly clients: Issuer; readonly monitoring: Issuer | undefined } {
+): { readonly clients: Issuer | undefined; readonly monitoring: Issuer | undefined } {
   const open = (settings: KeySettings & { readonly issuer: string }, path: string): Issuer => ({
     issuer: settings.issuer,
     algorithms: settings.algorithms,
@@ -141,13 +161,12 @@ function openIssuers(
     }),
   });
   return {
-    clients: open(config.tokens, "tokens"),
+    clients: config.tokens && open(config.tokens, "tokens"),
     monitoring: config.monitoring && open(config.monitoring, "monitoring"),
   };
 }
 
 async function openFirewall(config: EnvelopeConfig, deps: EnvelopeDeps, metrics: EnvelopeMetrics): Promise<Firewall> {
-  if (config.development !== undefined) return noFirewall;
   const firewall = new NftablesFirewall({
     nft: (args, input) => runNft(config.firewall.nft_file, args, input),
     table: `sandgate_envelope_${config.instance}`,

@@ -26,13 +26,19 @@ async function status(answer: object, ...words: readonly string[]) {
   return { code, stdout, stderr };
 }
 
-const lease = { id: "1", address: "192.0.2.7", issuer: "locate", subject: "ndt", endTime: "2026-03-01T12:00:00.000Z" };
+const lease = {
+  id: "1",
+  addresses: ["192.0.2.7"],
+  issuer: "locate",
+  subject: "ndt",
+  endTime: "2026-03-01T12:00:00.000Z",
+};
 
 it("shows who is in, until when, and by whose word", async () => {
   const { code, stdout } = await status({ capacity: 1, leases: [lease] });
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /^ADDRESS +UNTIL +ISSUER +SUBJECT +ID\n192\.0\.2\.7 +2026-03-01T12:00:00\.000Z +locate +ndt +1\n$/,
+    /^ADDRESSES +UNTIL +ISSUER +SUBJECT +ID\n192\.0\.2\.7 +2026-03-01T12:00:00\.000Z +locate +ndt +1\n$/,
   );
 });
 

@@ -6,7 +6,7 @@ import { exitCodes } from "../exit-codes.ts";
 import { formatTable } from "../table.ts";
 
 const READ_MS = 5_000;
-const columns = ["address", "endTime", "issuer", "subject", "id"] as const;
+const columns = ["addresses", "endTime", "issuer", "subject", "id"] as const;
 
 /** Options of `sandgate envelope status`. */
 export interface EnvelopeStatusOptions {
@@ -31,7 +31,7 @@ export async function showEnvelopeStatus(
   else
     output.line(
       formatTable(
-        ["address", "until", "issuer", "subject", "id"],
+        ["addresses", "until", "issuer", "subject", "id"],
         status.leases.map((lease) => columns.map((column) => escapeLine(String(lease[column])))),
       ),
     );

@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import { type Lease, LeaseTable } from "./lease-table.ts";
 
 function lease(id: string, address: string, over: Partial<Lease> = {}): Lease {
-  return { id, address: { family: 4, text: address }, issuer: "locate", subject: "ndt", deadlineMs: 60_000, ...over };
+  return {
+    id,
+    addresses: [{ family: 4, text: address }],
+    issuer: "locate",
+    subject: "ndt",
+    deadlineMs: 60_000,
+    ...over,
+  };
 }
 
 /** A lease that has its place and is in. */
@@ -39,7 +46,7 @@ describe("the lease table", () => {
     const leases = table();
     enter(leases, lease("a", "192.0.2.1", { deadlineMs: 70_000 }));
     enter(leases, lease("b", "192.0.2.1", { deadlineMs: 50_000 }));
-    const { address } = lease("a", "192.0.2.1");
+    const [address] = lease("a", "192.0.2.1").addresses;
     expect(leases.deadlineOf(address)).toBe(70_000);
     leases.close("a");
     expect(leases.deadlineOf(address)).toBe(50_000);
@@ -77,10 +84,23 @@ describe("the lease table", () => {
     leases.open(first, 0);
     leases.open(second, 0);
     leases.close("a");
-    expect(leases.deadlineOf(first.address)).toBeUndefined();
+    expect(leases.deadlineOf(first.addresses[0])).toBeUndefined();
     expect(leases.leases).toEqual([]);
     leases.admit(first); // it is gone
     leases.admit(second);
     expect(leases.leases).toEqual([second]);
+  });
+
+  it("EW-22: has room for a pair of addresses only where there is room for both, and lets both in and out together", () => {
+    const leases = table({ capacity: 2 });
+    const other = { family: 6, text: "2001:db8::1" } as const;
+    const pair = lease("a", "192.0.2.1", { addresses: [{ family: 4, text: "192.0.2.1" }, other] });
+    leases.open(lease("b", "192.0.2.2"), 0);
+    expect(leases.open(pair, 0)).toMatchObject({ refusal: "capacity" });
+    leases.close("b");
+    enter(leases, pair);
+    expect([leases.places, leases.deadlineOf(other)]).toEqual([2, 60_000]);
+    leases.close("a");
+    expect([leases.places, leases.deadlineOf(other)]).toEqual([0, undefined]);
   });
 });

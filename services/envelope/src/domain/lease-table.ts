@@ -1,9 +1,10 @@
 import type { ClientAddress } from "./client-address.ts";
 
-/** A lease: until the deadline, a client's address is let in. */
+/** A lease: until the deadline, a client's addresses are let in. */
 export interface Lease {
   readonly id: string;
-  readonly address: ClientAddress;
+  /** The address that asked, and with it the one of the other family that its token names (EW-22). */
+  readonly addresses: readonly [ClientAddress, ...ClientAddress[]];
   /** Who vouches for it: the token's issuer and subject. */
   readonly issuer: string;
   readonly subject: string;
@@ -18,7 +19,7 @@ export type LeaseOutcome =
   | { readonly outcome: "opened" }
   | { readonly outcome: "refused"; readonly refusal: LeaseRefusal; readonly retryAfterMs: number };
 
-/** Who is in. Leases of one address take one place (EW-18), and it stays in until the last of them ends. */
+/** Who is in. An address takes one place, however many leases it has (EW-18), and it stays in until the last of them ends. */
 export class LeaseTable {
   readonly #limits: LeaseLimits;
   readonly #byId = new Map<string, Lease>();
@@ -35,16 +36,19 @@ export class LeaseTable {
    * before it is admitted.
    */
   open(lease: Lease, nowMs: number): LeaseOutcome {
-    const ofAddress = this.#byAddress.get(lease.address.text);
     const ofSubject = this.#bySubject.get(subjectKey(lease));
-    if (ofAddress !== undefined && ofAddress.size >= this.#limits.perAddress)
-      return refuse("address_quota", ofAddress, nowMs);
+    let newAddresses = 0;
+    for (const { text } of lease.addresses) {
+      const ofAddress = this.#byAddress.get(text);
+      if (ofAddress === undefined) newAddresses += 1;
+      else if (ofAddress.size >= this.#limits.perAddress) return refuse("address_quota", ofAddress, nowMs);
+    }
     if (ofSubject !== undefined && ofSubject.size >= this.#limits.perSubject)
       return refuse("subject_quota", ofSubject, nowMs);
-    if (ofAddress === undefined && this.#byAddress.size >= this.#limits.capacity)
+    if (newAddresses > 0 && this.#byAddress.size + newAddresses > this.#limits.capacity)
       return refuse("capacity", this.#byId.values(), nowMs);
     this.#byId.set(lease.id, lease);
-    add(this.#byAddress, lease.address.text, lease);
+    for (const { text } of lease.addresses) add(this.#byAddress, text, lease);
     add(this.#bySubject, subjectKey(lease), lease);
     return { outcome: "opened" };
   }
@@ -60,7 +64,7 @@ export class LeaseTable {
     if (lease === undefined) return;
     this.#byId.delete(id);
     this.#admitted.delete(lease);
-    remove(this.#byAddress, lease.address.text, lease);
+    for (const { text } of lease.addresses) remove(this.#byAddress, text, lease);
     remove(this.#bySubject, subjectKey(lease), lease);
   }
 

@@ -3,6 +3,7 @@ import {
   createServer as createHttpServer,
   type IncomingMessage,
   type Server,
+  type ServerOptions,
   type ServerResponse,
   STATUS_CODES,
 } from "node:http";
@@ -14,9 +15,10 @@ import type { Lease } from "../domain/lease-table.ts";
 import { type Refusal, statusOf } from "../domain/refusal.ts";
 import type { EnvelopeMetrics } from "../envelope-metrics.ts";
 import type { Grants } from "../grants.ts";
-import { type AccessJudgement, type AccessRules, judgeRequest } from "./access-request.ts";
+import { type AccessJudgement, type AccessRules, judgeRequest, type ServedPath } from "./access-request.ts";
 import { closeSoon } from "./close-soon.ts";
-import { holdConnection } from "./hold-connection.ts";
+import { type GrantEnd, holdConnection } from "./hold-connection.ts";
+import { holdResponse } from "./hold-response.ts";
 import { ListenError } from "./listen-error.ts";
 
 const MAX_HEADER_BYTES = 16_384;
@@ -28,8 +30,8 @@ const MAX_REQUESTING = 1_024;
 /** What the listener for clients needs. */
 export interface AccessServerDeps {
   readonly address: { readonly host: string; readonly port: number };
-  /** PEM; undefined: plain HTTP. */
-  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  /** Followed: a change counts for every connection made afterwards. Undefined: plain HTTP. */
+  readonly certificates: ServerCertificates | undefined;
   readonly rules: AccessRules;
   readonly grants: Grants;
   /** Grants that there may be; more connections are turned away unheard. */
@@ -38,6 +40,12 @@ export interface AccessServerDeps {
   readonly clock: () => number;
   readonly monotonic: () => number;
   readonly logger: Logger;
+}
+
+/** The certificate that clients see, and whom to tell when it changes. */
+export interface ServerCertificates {
+  readonly identity: { readonly certificate: string; readonly key: string } | undefined;
+  onChange(listener: () => void): void;
 }
 
 /** The listener for clients: `GET /v0/envelope/access`, by WebSocket. HTTP/1.1 alone: HTTP/2 has another handshake for WebSockets (E-09). */
@@ -57,9 +65,7 @@ export class AccessServer {
       keepAliveInitialDelay: KEEP_ALIVE_MS,
     };
     this.#server =
-      deps.tls === undefined
-        ? createHttpServer(options)
-        : createHttpsServer({ ...options, ...deps.tls, minVersion: "TLSv1.2", handshakeTimeout: REQUEST_MS });
+      deps.certificates === undefined ? createHttpServer(options) : createSecureServer(options, deps.certificates);
     this.#server.maxConnections = deps.maxGrants + MAX_REQUESTING;
     const serve = (socket: Duplex, served: Promise<void>): void => {
       const ended = served.catch((error: unknown) => {
@@ -95,9 +101,12 @@ export class AccessServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const judgement = await this.#judge(request);
-    const reply = this.#replyTo(
-      judgement.outcome === "good" ? { outcome: "refused", refusal: "handshake" } : judgement,
-    );
+    const opened = await this.#open(judgement, "response");
+    if (opened.outcome === "granted") {
+      response.writeHead(200, { ...closing, "content-type": "text/plain" }).flushHeaders();
+      return this.#hold(opened.lease, (options) => holdResponse(response, options));
+    }
+    const reply = this.#replyTo(opened);
     this.#note(request, reply);
     response.writeHead(reply.status, reply.headers).end(reply.body);
   }
@@ -106,62 +115,81 @@ export class AccessServer {
     socket.on("error", () => socket.destroy());
     if (head.length > 0) return void socket.destroy(); // who speaks before he is answered speaks another protocol (E-08)
     const judgement = await this.#judge(request);
-    const opened =
-      judgement.outcome === "good" ? await this.#deps.grants.open(judgement.address, judgement.claims) : judgement;
-    if (judgement.outcome === "good" && opened.outcome === "granted" && !this.#revoked.signal.aborted) {
-      socket.write(judgement.handshake);
-      return this.#hold(socket, opened.lease);
+    const opened = await this.#open(judgement, "websocket");
+    if (opened.outcome === "granted") {
+      socket.write(opened.handshake);
+      return this.#hold(opened.lease, (options) => holdConnection(socket, options));
     }
-    if (opened.outcome === "granted") this.#deps.grants.close(opened.lease);
-    const reply = this.#replyTo(
-      opened.outcome === "moved" || opened.outcome === "refused" ? opened : { outcome: "refused", refusal: "stopping" },
-    );
+    const reply = this.#replyTo(opened);
     this.#note(request, reply);
     closeSoon(socket, formatReply(reply, request.method));
   }
 
   async #judge(request: IncomingMessage): Promise<AccessJudgement> {
-    return await judgeRequest(request, this.#deps.rules, this.#deps.clock());
+    const judgement = await judgeRequest(request, this.#deps.rules, this.#deps.clock());
+    this.#deps.metrics.countToken(judgement);
+    return judgement;
   }
 
-  #hold(socket: Duplex, lease: Lease): void {
+  /** Lets a good request in that is held in this way. */
+  async #open(judgement: AccessJudgement, kind: "websocket" | "response"): Promise<Opened> {
+    if (judgement.outcome !== "good") return judgement;
+    const { path, holding } = judgement;
+    if (holding.kind !== kind) return { outcome: "refused", refusal: "handshake", path };
+    const { grants } = this.#deps;
+    const opened = await grants.open(judgement.addresses, judgement.claims);
+    if (opened.outcome === "refused") return { ...opened, path };
+    if (this.#revoked.signal.aborted) {
+      await grants.close(opened.lease);
+      return { outcome: "refused", refusal: "stopping", path };
+    }
+    return { ...opened, handshake: holding.kind === "websocket" ? holding.handshake : "" };
+  }
+
+  #hold(
+    lease: Lease,
+    hold: (options: {
+      readonly leftMs: number;
+      readonly revoked: AbortSignal;
+      readonly onEnd: (end: GrantEnd) => void;
+    }) => void,
+  ): void {
     const { grants, metrics, monotonic, logger } = this.#deps;
     const openedAt = monotonic();
+    const entry = { lease: lease.id, address: lease.addresses.map(({ text }) => text).join(" ") };
     metrics.countRequest("granted");
-    logger.info({ lease: lease.id, address: lease.address.text }, "granted");
-    holdConnection(socket, {
+    logger.info(entry, "granted");
+    hold({
       leftMs: lease.deadlineMs - openedAt,
       revoked: this.#revoked.signal,
       onEnd: (end) => {
-        grants.close(lease);
+        const shutting = grants.close(lease).then((shut) => metrics.countShut(shut)); // last of all (E-40)
+        background(shutting, logger, "the end of a lease could not be counted");
         metrics.countEnd(end, monotonic() - openedAt);
-        logger.info({ lease: lease.id, address: lease.address.text, end }, "ended");
+        logger.info({ ...entry, end }, "ended");
       },
     });
   }
 
-  #replyTo(
-    refused:
-      | { readonly outcome: "moved"; readonly location: string }
-      | { readonly outcome: "refused"; readonly refusal: Refusal; readonly retryAfterMs?: number },
-  ): Reply {
-    const close = { connection: "close", "cache-control": "no-store" };
+  #replyTo(refused: Refused): Reply {
     if (refused.outcome === "moved")
-      return { outcome: "moved", status: 301, headers: { ...close, location: refused.location }, body: "" };
-    const { refusal, retryAfterMs } = refused;
-    const status = statusOf(refusal, { compatible: this.#deps.rules.tokens.compatible });
+      return { outcome: "moved", status: 301, headers: { ...closing, location: refused.location }, body: "" };
+    const { refusal, retryAfterMs, path } = refused;
+    const { compatible } = this.#deps.rules.tokens;
+    const status = statusOf(refusal, { compatible });
+    const compatibleBody = refusal === "handshake" ? "Bad Request\n" : ""; // E-05, E-06
     return {
       outcome: refusal,
       status,
       headers: {
-        ...close,
+        ...closing,
         "content-type": "text/plain",
         ...(status === 401 && { "www-authenticate": "Bearer" }),
-        ...(refusal === "method" && { allow: "GET" }),
+        ...(refusal === "method" && !compatible && { allow: path === "/v0/allow" ? "GET, POST" : "GET" }),
         ...(refusal === "handshake" && { "sec-websocket-version": "13" }),
         ...(retryAfterMs !== undefined && { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
       },
-      body: `${refusal}\n`,
+      body: compatible ? compatibleBody : `${refusal}\n`,
     };
   }
 
@@ -170,6 +198,30 @@ export class AccessServer {
     this.#deps.metrics.countRequest(outcome);
     this.#deps.logger.info({ outcome, status, address: socket.remoteAddress }, "refused");
   }
+}
+
+const closing = { connection: "close", "cache-control": "no-store" } as const;
+
+type Refused =
+  | { readonly outcome: "moved"; readonly location: string }
+  | {
+      readonly outcome: "refused";
+      readonly refusal: Refusal;
+      readonly path?: ServedPath;
+      readonly retryAfterMs?: number;
+    };
+
+type Opened = Refused | { readonly outcome: "granted"; readonly lease: Lease; readonly handshake: string };
+
+function createSecureServer(options: ServerOptions, certificates: ServerCertificates): Server {
+  const material = () => {
+    const { identity } = certificates;
+    if (identity === undefined) throw new TypeError("the listener has no certificate");
+    return { cert: identity.certificate, key: identity.key, minVersion: "TLSv1.2" } as const;
+  };
+  const server = createHttpsServer({ ...options, ...material(), handshakeTimeout: REQUEST_MS });
+  certificates.onChange(() => server.setSecureContext(material()));
+  return server;
 }
 
 interface Reply {

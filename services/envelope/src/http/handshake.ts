@@ -6,10 +6,14 @@ const MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /**
  * The answer to a WebSocket handshake (RFC 6455, section 4.2.2), undefined for what is none (E-07). The key may be of any length: M-Lab's own
- * example sends six bytes (E-14). The subprotocol is chosen only if it is offered (E-13).
+ * example sends six bytes (E-14); strict: of 16 bytes alone. The subprotocol is chosen only if it is offered (E-13).
  */
-export function answerHandshake(headers: IncomingHttpHeaders): string | undefined {
+export function answerHandshake(
+  headers: IncomingHttpHeaders,
+  { strictKey }: { readonly strictKey: boolean },
+): string | undefined {
   const key = headers["sec-websocket-key"];
+  if (strictKey && !/^[+/0-9A-Za-z]{22}==$/.test(key ?? "")) return undefined;
   const isUpgrade = names(headers.connection).includes("upgrade") && names(headers.upgrade).includes("websocket");
   if (!isUpgrade || headers["sec-websocket-version"] !== "13" || !key) return undefined;
   const accept = createHash("sha1").update(`${key}${MAGIC}`).digest("base64");

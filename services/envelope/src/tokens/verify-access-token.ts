@@ -18,20 +18,31 @@ export interface AccessClaims {
   readonly issuer: string;
   readonly subject: string;
   readonly expiresAtMs: number;
-  /** Absent in compatible mode alone. */
+  /** Undefined where tokens may be used again and again, in compatible mode alone. */
   readonly tokenId: string | undefined;
 }
 
+/** What a good token says, and which addresses it lets in: the client's own first. */
+export interface AccessGrant {
+  readonly claims: AccessClaims;
+  readonly addresses: readonly [ClientAddress, ...ClientAddress[]];
+}
+
 export type TokenOutcome =
-  | { readonly outcome: "good"; readonly claims: AccessClaims }
-  | { readonly outcome: "refused"; readonly refusal: Refusal };
+  | ({ readonly outcome: "good" } & AccessGrant)
+  | {
+      readonly outcome: "refused";
+      readonly refusal: Refusal;
+      /** Whose good token it is, where M-Lab's handler, not its token middleware, finds the fault. */
+      readonly issuer?: string;
+    };
 
 /** The one subject of the monitoring issuer's tokens. */
 const MONITORING = "monitoring";
 
 /** What decides which tokens are good. */
 export interface TokenRules {
-  readonly clients: Issuer;
+  readonly clients: Issuer | undefined;
   /** Of a key of its own, so that who signs for clients cannot make himself the monitor (EW-16). */
   readonly monitoring: Issuer | undefined;
   readonly machine: string;
@@ -39,6 +50,8 @@ export interface TokenRules {
   readonly subjectMode: SubjectMode;
   /** M-Lab's tokens need neither `iat` nor `jti`. */
   readonly compatible: boolean;
+  /** Whether a token counts once (EW-09), or until it expires (E-27). */
+  readonly singleUse: boolean;
 }
 
 /** Whether a token is good (E-20 to E-30), but for whether it was used before. */
@@ -51,17 +64,35 @@ export async function verifyAccessToken(
   if (jwt === undefined) return refuse("token_malformed");
   const issuer = [rules.clients, rules.monitoring].find((known) => known?.issuer === jwt.payload["iss"]);
   if (issuer === undefined) return refuse("token_issuer");
-  const fault = await findSignatureFault(jwt, issuer);
-  if (fault !== undefined) return refuse(signatureRefusals[fault]);
-  const claims = readClaims(jwt.payload, issuer, rules.compatible);
+  const broken = await findSignatureFault(jwt, issuer);
+  if (broken !== undefined) return refuse(signatureRefusals[broken]);
+  const claims = readClaims(jwt.payload, issuer, rules);
+  const named = readClientAddresses(jwt.payload["client_ips"]);
+  if (claims === undefined || named === "malformed") return refuse("token_claims", issuer.issuer);
+  const payload = { ...jwt.payload, client_ip: jwt.payload["client_ip"] ?? named?.map(({ text }) => text) };
+  const fault = findClaimFault(payload, claims, rules.machine, client.nowMs);
+  if (fault !== undefined) return refuse(fault);
   const refusal =
-    claims === undefined
-      ? "token_claims"
-      : (findClaimFault(jwt.payload, claims, rules.machine, client.nowMs) ??
-        findSubjectFault(jwt.payload, claims, issuer === rules.monitoring ? undefined : rules, client.address));
-  return claims === undefined || refusal !== undefined
-    ? refuse(refusal ?? "token_claims")
-    : { outcome: "good", claims };
+    findSubjectFault(payload, claims, issuer === rules.monitoring ? undefined : rules, client.address) ??
+    (named?.some(({ text }) => text === client.address.text) === false ? "token_for_another_address" : undefined);
+  if (refusal !== undefined) return refuse(refusal, issuer.issuer);
+  const others = named?.filter(({ text }) => text !== client.address.text) ?? [];
+  return { outcome: "good", claims, addresses: [client.address, ...others] };
+}
+
+/**
+ * The claim `client_ips`: the client's addresses, one of each family at most, so that who asks over IPv6 may come over IPv4 too (EW-22).
+ * Undefined where a token has none.
+ */
+function readClientAddresses(claim: unknown): readonly ClientAddress[] | "malformed" | undefined {
+  if (claim === undefined) return undefined;
+  if (!Array.isArray(claim) || claim.length === 0 || claim.length > 2) return "malformed";
+  const addresses = claim.flatMap((text: unknown) => {
+    const address = typeof text === "string" ? readClientAddress(text) : undefined;
+    return address === undefined ? [] : [address];
+  });
+  const families = new Set(addresses.map(({ family }) => family));
+  return families.size === claim.length ? addresses : "malformed";
 }
 
 const signatureRefusals: Readonly<Record<ForeignJwtFault | "unavailable", Refusal>> = {
@@ -72,12 +103,21 @@ const signatureRefusals: Readonly<Record<ForeignJwtFault | "unavailable", Refusa
   unavailable: "keys_unavailable",
 };
 
-function readClaims(payload: Payload, { issuer }: Issuer, compatible: boolean): AccessClaims | undefined {
+function readClaims(
+  payload: Payload,
+  { issuer }: Issuer,
+  { compatible, singleUse }: TokenRules,
+): AccessClaims | undefined {
   const { sub, exp, iat, jti } = payload;
   if (typeof sub !== "string" || sub === "" || !isTime(exp)) return undefined;
   if (iat === undefined ? !compatible : !isTime(iat)) return undefined;
   if (jti === undefined ? !compatible : typeof jti !== "string" || jti === "") return undefined;
-  return { issuer, subject: sub, expiresAtMs: exp * 1000, tokenId: typeof jti === "string" ? jti : undefined };
+  return {
+    issuer,
+    subject: sub,
+    expiresAtMs: exp * 1000,
+    tokenId: typeof jti === "string" && singleUse ? jti : undefined,
+  };
 }
 
 type Payload = Readonly<Record<string, unknown>>;
@@ -101,8 +141,10 @@ function findSubjectFault(
   rules: TokenRules | undefined,
   client: ClientAddress,
 ): Refusal | undefined {
-  const isForClient = (text: unknown) =>
-    typeof text === "string" && readClientAddress(text)?.text === client.text ? undefined : "token_for_another_address";
+  const isForClient = (claim: unknown) =>
+    [claim].flat().some((text) => typeof text === "string" && readClientAddress(text)?.text === client.text)
+      ? undefined
+      : "token_for_another_address";
   switch (rules?.subjectMode) {
     case undefined:
       return subject === MONITORING ? undefined : "token_subject";
@@ -120,6 +162,6 @@ function isTime(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value < 253_402_300_800;
 }
 
-function refuse(refusal: Refusal): TokenOutcome {
-  return { outcome: "refused", refusal };
+function refuse(refusal: Refusal, issuer?: string): TokenOutcome {
+  return { outcome: "refused", refusal, ...(issuer !== undefined && { issuer }) };
 }
