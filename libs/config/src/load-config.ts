@@ -21,12 +21,15 @@ export const configFileVariable = "SANDGATE_CONFIG";
 export function loadConfig<S extends z.ZodType>(options: {
   readonly schema: S;
   readonly file?: string | undefined;
+  /** What such a file would hold, where it comes from elsewhere; instead of one. */
+  readonly content?: Readonly<Record<string, unknown>>;
   /** Default: this process's environment. */
   readonly env?: Environment;
 }): z.output<S> {
   const { schema } = options;
   const faults: ConfigFault[] = [];
-  const raw = options.file === undefined ? {} : readConfigFile(options.file, faults);
+  const raw =
+    options.file === undefined ? structuredClone({ ...options.content }) : readConfigFile(options.file, faults);
   if (raw === undefined) throw new ConfigError(faults); // nothing to check the rest against
   const origins = applyEnvironment(schema, raw, options.env ?? readEnvironment(), faults);
   if (raw.mode !== "development") refuseDevelopmentFields(schema, raw, [], faults);

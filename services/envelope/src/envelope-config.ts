@@ -50,6 +50,10 @@ function oneKeySource(
     context.addIssue({ code: "custom", message: "needs either key_files or key_set_url" });
 }
 
+function deviceName() {
+  return z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, "must be the name of a network device");
+}
+
 /** Configuration of the access envelope. */
 export const envelopeConfig = z
   .strictObject({
@@ -67,6 +71,7 @@ export const envelopeConfig = z
       .address()
       .refine((text) => !text.startsWith("unix:"), "must be host:port or [address]:port")
       .describe("where clients ask: host:port or [address]:port; port 0 is any free one"),
+    ipv6_only: z.boolean().default(false).describe("an address of IPv6 takes no IPv4"),
     tls: z
       .strictObject({
         certificate_file: certificateFilePath().describe("certificate chain, PEM; read again when it changes"),
@@ -99,8 +104,8 @@ export const envelopeConfig = z
           port: z.int().min(1).max(65_535).describe("its number"),
         }),
       )
-      .min(1)
-      .describe("the ports that only leases open; all others are left as they are"),
+      .default([])
+      .describe("the ports that only leases open, one at least; all others are left as they are"),
     tokens: z
       .strictObject({
         ...issuer,
@@ -138,6 +143,21 @@ export const envelopeConfig = z
     allowed_origins: sections.web.shape.allowed_origins.describe(
       "origins of the web pages that may ask, as in https://console.example; no other page may",
     ),
+    failures_per_minute: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(60)
+      .describe(
+        "tokens that are none that one address, or one /64 of IPv6, may bring; then it is not heard for a while",
+      ),
+    transmit: z
+      .strictObject({
+        device: deviceName().describe("the network device whose transmitted bytes are counted"),
+        max_bits_per_second: z.int().min(1).describe("nobody but the monitor is let in while it transmits more"),
+      })
+      .optional()
+      .describe("a limit on what is transmitted; default none"),
     strict_websocket_key: z
       .boolean()
       .default(false)
@@ -149,6 +169,10 @@ export const envelopeConfig = z
           .boolean()
           .default(true)
           .describe("false: who brings no token is let in too, nothing is guarded, and there is no limit"),
+        monitoring_subject: z
+          .boolean()
+          .default(false)
+          .describe("the subject `monitoring` of the clients' issuer counts for every service, and is the monitor's"),
         single_use: z
           .boolean()
           .default(false)
@@ -163,7 +187,12 @@ export const envelopeConfig = z
         "be as M-Lab's envelope: tokens in the URL and without `iat` and `jti`, leases as long as their tokens, any web page",
       ),
     firewall: z
-      .strictObject({ nft_file: z.string().startsWith("/").default("/usr/sbin/nft").describe("the program nft") })
+      .strictObject({
+        nft_file: z.string().startsWith("/").default("/usr/sbin/nft").describe("the program nft"),
+        device: deviceName()
+          .optional()
+          .describe("guard what comes in by this network device alone; default by every one but loopback"),
+      })
       .prefault({})
       .describe("nftables"),
     development: developmentOnly(
@@ -181,7 +210,9 @@ export const envelopeConfig = z
     const own = Number(config.address.slice(config.address.lastIndexOf(":") + 1));
     if (config.guarded.some(({ protocol, port }) => protocol === "tcp" && port === own))
       fault("guarded", "holds the port of address: nobody could ask");
-    if (config.tokens === undefined && config.compatible?.token_required !== false) fault("tokens", "is required");
+    const { token_required: tokenRequired = true } = config.compatible ?? {};
+    if (tokenRequired && config.guarded.length === 0) fault("guarded", "must name a port at least");
+    if (config.tokens === undefined && tokenRequired) fault("tokens", "is required");
     if (config.monitoring !== undefined && config.monitoring.issuer === config.tokens?.issuer)
       fault(
         "monitoring",

@@ -38,6 +38,7 @@ export class EnvelopeMetrics {
   readonly #held: Histogram<"end">;
   readonly #firewallFailures: Counter<"operation">;
   readonly #compatible: Counter<"status"> | undefined;
+  readonly #compatibleTransmits: Counter<"request" | "protocol"> | undefined;
   readonly #compatibleTokens: Counter<"path" | "request" | "reason"> | undefined;
 
   constructor(
@@ -73,6 +74,14 @@ export class EnvelopeMetrics {
           registers,
         })
       : undefined;
+    this.#compatibleTransmits = options.compatible
+      ? new Counter({
+          name: "controller_access_txcontroller_requests_total",
+          help: "Requests by whether the rate of what is transmitted let them pass, as M-Lab's envelope counts them.",
+          labelNames: ["request", "protocol"],
+          registers,
+        })
+      : undefined;
     this.#compatibleTokens = options.compatible
       ? new Counter({
           name: "controller_access_token_requests_total",
@@ -105,9 +114,10 @@ export class EnvelopeMetrics {
     if (status !== undefined) this.#compatible?.inc({ status });
   }
 
-  /** Counts what a request's token was, in compatible mode. Reasons come from a closed set, and issuers from the configuration (EW-12). */
-  countToken(judgement: AccessJudgement): void {
+  /** Counts what a request's token was, and whether the transmit limit let it pass, in compatible mode. Reasons come from a closed set, and issuers from the configuration (EW-12). */
+  countJudgement(judgement: AccessJudgement): void {
     if (judgement.outcome === "moved") return;
+    this.#countTransmit(judgement);
     const { path = "unknown" } = judgement;
     const count = (request: "accepted" | "rejected", reason: string) =>
       this.#compatibleTokens?.inc({ path, request, reason });
@@ -116,6 +126,12 @@ export class EnvelopeMetrics {
     if (refusal === "path") count("accepted", "unenforced-path");
     else if (issuer !== undefined) count("accepted", issuer || "empty");
     else if (refusal?.startsWith("token_") === true) count("rejected", compatibleReasons[refusal] ?? "invalid token");
+  }
+
+  /** Counts whether the rate of what is transmitted let a request pass, in compatible mode. */
+  #countTransmit(judgement: AccessJudgement): void {
+    const isRefused = judgement.outcome === "refused" && judgement.refusal === "transmit_rate";
+    this.#compatibleTransmits?.inc({ request: isRefused ? "rejected" : "accepted", protocol: "http" });
   }
 
   /** Counts a lease that has ended, and whether its address was shut out at once; in compatible mode. */

@@ -630,6 +630,42 @@ it("does not start with one kid twice", async () => {
   );
 });
 
+it("hears no peer for a while that brought too many tokens that are none", async () => {
+  const envelope = await start({ failures_per_minute: 2 });
+  const bad = bearer(await token({ key: "foreign" }));
+  expect((await ask(envelope, { headers: handshake })).status).toBe(401);
+  for (const _ of [1, 2]) expect((await ask(envelope, { headers: bad })).status).toBe(401);
+  const refused = await ask(envelope, { headers: bearer(await token()) });
+  expect(refused).toMatchObject({ status: 429, body: "too_many_failures" });
+  expect(Number(refused.headers["retry-after"])).toBeLessThanOrEqual(30);
+  expect((await ask(envelope, { headers: bearer(await token()), localAddress: "127.0.0.2" })).status).toBe(101);
+});
+
+it("A.10: lets nobody but the monitor in while more is transmitted than may be", async () => {
+  const envelope = await start({ transmit: { device: "lo", max_bits_per_second: 1 }, compatible: {} });
+  await expect
+    .poll(async () => await ask(envelope, { headers: bearer(await token()) }))
+    .toMatchObject({ status: 503, headers: { "retry-after": "1" } });
+  const monitor = { key: "monitor", header: { kid: "monitor" }, claims: { iss: "monitor", sub: "monitoring" } };
+  expect((await ask(envelope, { headers: bearer(await token(monitor)) })).status).toBe(101);
+  const metrics = await envelope.registry.metrics();
+  expect(metrics).toMatch(/controller_access_txcontroller_requests_total\{request="rejected",protocol="http"\} [1-9]/);
+  expect(metrics).toMatch(/controller_access_txcontroller_requests_total\{request="accepted",protocol="http"\} [1-9]/);
+});
+
+it("E-26: takes the monitor from the clients' issuer in compatible mode alone, if so set", async () => {
+  const asks = async (compatible: object) =>
+    (await ask(await start({ compatible }), { headers: bearer(await token({ claims: { sub: "monitoring" } })) }))
+      .status;
+  expect([await asks({}), await asks({ monitoring_subject: true })]).toEqual([400, 101]);
+});
+
+it("EW-21: does not start to guard a network device that is not there, nor to watch it", async () => {
+  const message = "is no network device of this host";
+  await expect(start({ development: undefined, firewall: { device: "nowhere0" } })).rejects.toThrow(message);
+  await expect(start({ transmit: { device: "nowhere0", max_bits_per_second: 1 } })).rejects.toThrow(message);
+});
+
 it("says who is in, until when, and why", async () => {
   const envelope = await start();
   await ask(envelope, { headers: bearer(await token({ claims: { exp: second() + 60 } })) });

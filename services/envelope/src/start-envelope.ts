@@ -1,22 +1,28 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { ConfigError } from "@sandgate/config";
 import { FileCertificateStore } from "@sandgate/rpc";
 import type { Checks, Logger } from "@sandgate/telemetry";
 import type { Registry } from "prom-client";
 import type * as z from "zod";
+import { FailureLimit } from "./domain/failure-limit.ts";
 import { LeaseTable } from "./domain/lease-table.ts";
 import type { envelopeConfig } from "./envelope-config.ts";
 import { EnvelopeMetrics } from "./envelope-metrics.ts";
 import type { Firewall } from "./firewall/firewall.ts";
+import { followRules } from "./firewall/nft-monitor.ts";
+import { NftSession } from "./firewall/nft-session.ts";
 import { NftablesFirewall } from "./firewall/nftables-firewall.ts";
 import { noFirewall } from "./firewall/no-firewall.ts";
 import { runNft } from "./firewall/run-nft.ts";
 import { Grants } from "./grants.ts";
 import { AccessServer } from "./http/access-server.ts";
 import { lockInstance } from "./lock-instance.ts";
+import { findTransmittedBytes, readNetworkDevices } from "./network-devices.ts";
 import { type KeySettings, openVerifyKeys } from "./tokens/open-verify-keys.ts";
 import { SpentTokens } from "./tokens/spent-tokens.ts";
 import type { Issuer } from "./tokens/verify-access-token.ts";
+import { watchTransmitRate } from "./watch-transmit-rate.ts";
 
 /** A started envelope. */
 export interface RunningEnvelope {
@@ -68,6 +74,7 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
   if (!isGuarded) logger.warn("no firewall: everybody reaches the guarded ports");
   if (config.tls === undefined) logger.warn("plain HTTP: who is on the way can read tokens and use them");
   const issuers = openIssuers(config, deps);
+  const transmit = config.transmit && watchTransmitRate(config.transmit, deps);
   const lock = await lockInstance(config.instance);
   const spent = await SpentTokens.open(join(config.state_directory, `spent-tokens-${config.instance}`), clock);
   const lease = compatible?.token_required === false ? { ...config.lease, ...unlimited } : config.lease;
@@ -91,7 +98,7 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
       { onFault: (fault) => logger.warn({ err: fault }, "the certificate cannot be read again") },
     );
   const server = new AccessServer({
-    address: splitAddress(config.address),
+    address: { ...splitAddress(config.address), ipv6Only: config.ipv6_only },
     certificates,
     rules: {
       tokens: {
@@ -100,12 +107,15 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
         service: config.service,
         subjectMode: config.subject_mode,
         compatible: compatible !== undefined,
+        monitoringSubject: compatible?.monitoring_subject === true,
         singleUse: compatible === undefined || compatible.single_use,
       },
       tokenRequired: compatible?.token_required ?? true,
       query: config.tokens?.query === true || compatible !== undefined,
       origins: compatible === undefined ? new Set(config.allowed_origins) : "any",
       allowPath: compatible?.allow_path === true,
+      failures: new FailureLimit(config.failures_per_minute, monotonic),
+      transmit,
       strictKey: config.strict_websocket_key,
     },
     grants: new Grants({ table, spent, firewall, bound, clock, monotonic, newId: randomUUID, logger }),
@@ -132,12 +142,14 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
     },
     checks: {
       firewall: () => firewall.check(),
+      transmit: () => transmit?.check(),
       keys: () => {
         if (issuers.clients?.keys.isUsable() === false) throw new Error("the keys of the issuer cannot be read");
       },
     },
     stop: async () => {
       certificates?.close();
+      transmit?.stop();
       await server.stop();
       await firewall.stop();
       await Promise.all([issuers.clients?.keys.stop(), issuers.monitoring?.keys.stop(), spent.close()]);
@@ -167,10 +179,19 @@ function openIssuers(
 }
 
 async function openFirewall(config: EnvelopeConfig, deps: EnvelopeDeps, metrics: EnvelopeMetrics): Promise<Firewall> {
+  const { device, nft_file: file } = config.firewall;
+  const table = `sandgate_envelope_${config.instance}`;
+  if (device !== undefined && findTransmittedBytes(readNetworkDevices(), device) === undefined)
+    throw new ConfigError([
+      { path: "firewall.device", message: "is no network device of this host: nothing would be guarded" },
+    ]);
   const firewall = new NftablesFirewall({
-    nft: (args, input) => runNft(config.firewall.nft_file, args, input),
-    table: `sandgate_envelope_${config.instance}`,
+    nft: (args, input) => runNft(file, args, input),
+    session: new NftSession({ file }),
+    follow: (onChange) => followRules({ file, table, onChange }),
+    table,
     ports: config.guarded,
+    device,
     monotonic: deps.monotonic,
     onFault: (fault) => metrics.countFirewallFailure(fault),
     logger: deps.logger,

@@ -18,6 +18,8 @@ export const refusals = {
   token_claims: 401,
   token_replayed: 401,
   token_for_another_address: 403,
+  too_many_failures: 429,
+  transmit_rate: 503,
   method: 405,
   handshake: 400,
   capacity: 503,

@@ -1,6 +1,7 @@
 import { createLogger } from "@sandgate/telemetry";
 import { afterEach, expect, it } from "vitest";
 import { FirewallError } from "./firewall-error.ts";
+import { renderChanges } from "./guard-rules.ts";
 import { type FirewallFault, NftablesFirewall } from "./nftables-firewall.ts";
 
 const address = (text: string) => ({ family: 4 as const, text });
@@ -8,11 +9,16 @@ const address = (text: string) => ({ family: 4 as const, text });
 /** nft as far as transactions go: it answers when it is told to, and keeps what it was given. */
 class Nft {
   readonly transactions: string[] = [];
+  listing = "the table";
+  listed = 0;
   fails: () => boolean = () => false;
   held: Promise<void> = Promise.resolve();
 
   readonly run = async (args: readonly string[], input = ""): Promise<string> => {
-    if (args[0] !== "-f") return "the table";
+    if (args[0] !== "-f") {
+      this.listed += 1;
+      return this.listing;
+    }
     this.transactions.push(input);
     await this.held;
     if (this.fails()) throw new FirewallError("nft refused");
@@ -26,15 +32,19 @@ afterEach(async () => {
   open.clear();
 });
 
-async function start(nft: Nft) {
+async function start(nft: Nft, over: Partial<ConstructorParameters<typeof NftablesFirewall>[0]> = {}) {
   const faults: FirewallFault[] = [];
   const firewall = new NftablesFirewall({
     nft: nft.run,
+    session: undefined,
+    follow: () => ({ stop: async () => undefined }),
     table: "t",
     ports: [{ protocol: "tcp", port: 443 }],
+    device: undefined,
     monotonic: () => 1_000,
     onFault: (fault) => faults.push(fault),
     logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
+    ...over,
   });
   await firewall.start();
   open.add(firewall);
@@ -46,8 +56,11 @@ it("EW-07: makes the table in one transaction, and none but its own", async () =
   const nft = new Nft();
   const firewall = new NftablesFirewall({
     nft: nft.run,
+    session: undefined,
+    follow: () => ({ stop: async () => undefined }),
     table: "t",
     ports: [{ protocol: "tcp", port: 443 }],
+    device: undefined,
     monotonic: () => 0,
     onFault: () => undefined,
     logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
@@ -128,4 +141,69 @@ it("EW-05: leaves the guard without anybody in it when it stops", async () => {
   expect(nft.transactions.at(-1)).toMatch(/^add table/);
   expect(nft.transactions.at(-1)).not.toContain("192.0.2.1");
   await expect(firewall.set(address("192.0.2.1"), 61_000)).rejects.toThrow("stopped");
+});
+
+it("tells an nft that goes on living of changes, and others nothing", async () => {
+  const nft = new Nft();
+  const told: (readonly string[])[] = [];
+  const session = {
+    commit: async (commands: readonly string[]) => void told.push(commands),
+    stop: async () => undefined,
+  };
+  const { firewall } = await start(nft, { session });
+  await firewall.set(address("192.0.2.1"), 61_000);
+  await firewall.set(address("192.0.2.2"), 61_000);
+  expect(nft.transactions).toEqual([]);
+  expect(told.map((commands) => commands.at(-1))).toEqual([
+    "add element inet t commits { 1 timeout 60s }",
+    "add element inet t commits { 2 timeout 60s }",
+  ]);
+});
+
+it("EW-08: makes the table new when the nft that goes on living fails, and does without one that always does", async () => {
+  const nft = new Nft();
+  let commits = 0;
+  const commit = async () => {
+    commits += 1;
+    throw new FirewallError("it has ended");
+  };
+  const { firewall, faults } = await start(nft, { session: { commit, stop: async () => undefined } });
+  for (const last of [1, 2, 3, 4]) await firewall.set(address(`192.0.2.${last}`), 61_000);
+  expect(commits).toBe(3);
+  expect(faults).toEqual(["change", "change", "change"]);
+  expect(nft.transactions.map((text) => text.startsWith("add table"))).toEqual([true, true, true, false]);
+});
+
+it("EW-08: looks at once when it is told that the rules have changed", async () => {
+  const nft = new Nft();
+  let tell = (): void => undefined;
+  const { firewall } = await start(nft, {
+    follow: (onChange) => {
+      tell = onChange;
+      return { stop: async () => undefined };
+    },
+  });
+  tell();
+  await expect.poll(() => nft.listed).toBe(2);
+  expect(nft.transactions).toEqual([]);
+  nft.listing = "another table";
+  tell();
+  await firewall.set(address("192.0.2.1"), 61_000); // waits for its turn
+  expect(nft.transactions[0]).toMatch(/^add table/);
+});
+
+it("shuts out all before it lets any in, so that no part of a transaction lets more in than the whole", async () => {
+  const changes = [
+    { address: address("192.0.2.1"), leftMs: undefined },
+    { address: { family: 6, text: "2001:db8::1" }, leftMs: 2_000.5 },
+    { address: address("192.0.2.2"), leftMs: 1_000 },
+  ] as const;
+  expect(renderChanges("t", changes)).toEqual([
+    "add element inet t lease4 { 192.0.2.1 timeout 1s, 192.0.2.2 timeout 1s }",
+    "delete element inet t lease4 { 192.0.2.1, 192.0.2.2 }",
+    "add element inet t lease6 { 2001:db8::1 timeout 1s }",
+    "delete element inet t lease6 { 2001:db8::1 }",
+    "add element inet t lease4 { 192.0.2.2 timeout 1000ms }",
+    "add element inet t lease6 { 2001:db8::1 timeout 2001ms }",
+  ]);
 });

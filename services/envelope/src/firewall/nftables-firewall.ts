@@ -2,11 +2,15 @@ import type { Logger } from "@sandgate/telemetry";
 import type { ClientAddress } from "../domain/client-address.ts";
 import type { Firewall } from "./firewall.ts";
 import { FirewallError } from "./firewall-error.ts";
-import { type GuardedPort, renderChange, renderTable } from "./guard-rules.ts";
+import { type GuardedPort, renderChanges, renderProof, renderTable } from "./guard-rules.ts";
+import type { NftSession } from "./nft-session.ts";
 
 const CHECK_MS = 5_000;
 const FIRST_RETRY_MS = 250;
-const MAX_PER_TRANSACTION = 1_000;
+/** So many that their text fits into a pipe: it is written whole or not at all. */
+const MAX_PER_TRANSACTION = 250;
+/** Sessions that end one after the other before there is none any more. */
+const MAX_SESSION_FAILURES = 3;
 
 /** What the firewall did not do. */
 export type FirewallFault = "change" | "restore" | "check";
@@ -14,9 +18,15 @@ export type FirewallFault = "change" | "restore" | "check";
 interface Deps {
   /** `runNft` for a file. */
   readonly nft: (args: readonly string[], input?: string) => Promise<string>;
+  /** An nft that goes on living, for changes; without one each change starts an nft of its own. */
+  readonly session: Pick<NftSession, "commit" | "stop"> | undefined;
+  /** Calls back when the rules of the table may have changed, until it is stopped. */
+  readonly follow: (onChange: () => void) => { stop(): Promise<void> };
   /** The name of the table, which nothing else may use. */
   readonly table: string;
   readonly ports: readonly GuardedPort[];
+  /** The network device that is guarded alone; undefined: every one but loopback. */
+  readonly device: string | undefined;
   /** A clock that is never set. */
   readonly monotonic: () => number;
   readonly onFault: (fault: FirewallFault) => void;
@@ -28,7 +38,7 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-interface Change {
+interface WaitingChange {
   readonly address: ClientAddress;
   readonly waiters: Waiter[];
 }
@@ -36,26 +46,34 @@ interface Change {
 /**
  * Guards ports with an nftables table of its own. The kernel ends each admission, also when no process of ours lives (EW-05). All that is asked
  * for while a transaction runs goes into the next one. Where the table is not as it was made, because someone flushed it or a transaction
- * failed, it is made new with all that should be in it (EW-08).
+ * failed, it is made new with all that should be in it (EW-08): it follows the changes of the rules, and looks every 5 seconds for what it was not
+ * told.
  */
 export class NftablesFirewall implements Firewall {
   readonly #deps: Deps;
   readonly #admitted = new Map<string, { readonly address: ClientAddress; readonly deadlineMs: number }>();
-  #changes = new Map<string, Change>();
+  #changes = new Map<string, WaitingChange>();
   #running: Promise<void> | undefined;
   /** The table as nft lists it; undefined while it is not as it should be. */
   #listing: string | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #following: { stop(): Promise<void> } | undefined;
+  #checkAsked = false;
+  #session: Deps["session"];
+  #sessionFailures = 0;
+  #lastMark = 0;
   #failures = 0;
   #stopped = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#session = deps.session;
   }
 
   /** Makes the guard: what an earlier life left of it is gone. Rejects with FirewallError, which says the mend. */
   async start(): Promise<void> {
     await this.#restore();
+    this.#following = this.#deps.follow(() => this.#askCheck());
     this.#schedule();
   }
 
@@ -78,21 +96,33 @@ export class NftablesFirewall implements Firewall {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    await this.#following?.stop();
     while (this.#running !== undefined) await this.#running;
     this.#admitted.clear();
+    await this.#session?.stop();
     await this.#restore();
   }
 
   /** One thing at a time: transactions of two processes could overtake each other. */
   #run(): void {
-    this.#running ??= this.#commitAll().finally(() => {
+    this.#running ??= this.#work().finally(() => {
       this.#running = undefined;
-      if (this.#changes.size > 0) this.#run();
+      if (this.#changes.size > 0 || this.#checkAsked) this.#run();
     });
   }
 
-  async #commitAll(): Promise<void> {
-    while (this.#changes.size > 0) {
+  #askCheck(): void {
+    if (this.#stopped) return;
+    this.#checkAsked = true;
+    this.#run();
+  }
+
+  async #work(): Promise<void> {
+    while (this.#changes.size > 0 || this.#checkAsked) {
+      if (this.#checkAsked) {
+        this.#checkAsked = false;
+        await this.#verify();
+      }
       const batch = [...this.#changes.values()].slice(0, MAX_PER_TRANSACTION);
       for (const { address } of batch) this.#changes.delete(address.text);
       const waiters = batch.flatMap((change) => change.waiters);
@@ -105,15 +135,37 @@ export class NftablesFirewall implements Firewall {
     }
   }
 
-  async #commit(batch: readonly Change[]): Promise<void> {
-    const { nft, table } = this.#deps;
+  async #commit(batch: readonly WaitingChange[]): Promise<void> {
+    if (batch.length === 0) return;
     if (this.#listing === undefined) return await this.#restore();
     try {
-      const commands = batch.map(({ address }) => renderChange(table, address, this.#leftMs(address)));
-      await nft(["-f", "-"], commands.join(""));
+      await this.#change(
+        renderChanges(
+          this.#deps.table,
+          batch.map(({ address }) => ({ address, leftMs: this.#leftMs(address) })),
+        ),
+      );
     } catch (error) {
       this.#note("change", error);
       await this.#restore();
+    }
+  }
+
+  async #change(commands: readonly string[]): Promise<void> {
+    const { nft, table, logger } = this.#deps;
+    if (this.#session === undefined) return void (await nft(["-f", "-"], `${commands.join("\n")}\n`));
+    this.#lastMark = (this.#lastMark % 0x7fff_ffff) + 1;
+    const proof = renderProof(table, this.#lastMark);
+    try {
+      await this.#session.commit([...commands, proof.command], proof);
+      this.#sessionFailures = 0;
+    } catch (error) {
+      this.#sessionFailures += 1;
+      if (this.#sessionFailures >= MAX_SESSION_FAILURES) {
+        this.#session = undefined;
+        logger.warn({ err: error }, "no nft goes on living here: each change starts one, which takes longer");
+      }
+      throw error;
     }
   }
 
@@ -124,14 +176,14 @@ export class NftablesFirewall implements Firewall {
   }
 
   async #restore(): Promise<void> {
-    const { nft, table, ports } = this.#deps;
+    const { nft, table, ports, device } = this.#deps;
     const admissions = [...this.#admitted.values()].flatMap(({ address }) => {
       const leftMs = this.#leftMs(address);
       return leftMs === undefined ? [] : [{ address, leftMs }];
     });
     this.#listing = undefined;
     try {
-      await nft(["-f", "-"], renderTable(table, ports, admissions));
+      await nft(["-f", "-"], renderTable(table, { ports, device }, admissions));
       this.#listing = await this.#list();
       this.#failures = 0;
     } catch (error) {
@@ -153,11 +205,7 @@ export class NftablesFirewall implements Firewall {
     if (this.#stopped) return;
     const delayMs = this.#failures === 0 ? CHECK_MS : Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), CHECK_MS);
     this.#timer = setTimeout(() => {
-      if (this.#running === undefined)
-        this.#running = this.#verify().finally(() => {
-          this.#running = undefined;
-          if (this.#changes.size > 0) this.#run();
-        });
+      this.#askCheck();
       this.#schedule();
     }, delayMs).unref();
   }

@@ -5,11 +5,16 @@ const TIMEOUT_MS = 10_000;
 const MAX_OUTPUT = 64 * 1024;
 
 /** Runs nft with these arguments and this standard input, and answers what it prints. Rejects with FirewallError, which says the mend. */
-export async function runNft(file: string, args: readonly string[], input = ""): Promise<string> {
+export async function runNft(
+  file: string,
+  args: readonly string[],
+  input = "",
+  timeoutMs = TIMEOUT_MS,
+): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const child = spawn(file, args, {
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     killSignal: "SIGKILL",
     env: {},
   });
@@ -27,12 +32,13 @@ export async function runNft(file: string, args: readonly string[], input = ""):
   child.stdin.end(input);
   child.on("close", (code, signal) => {
     if (code === 0) resolve(output.stdout);
-    else reject(new FirewallError(describe(output.stderr, signal)));
+    else reject(new FirewallError(describeNftFault(output.stderr, signal)));
   });
   return promise;
 }
 
-function describe(stderr: string, signal: NodeJS.Signals | null): string {
+/** What went wrong with nft, and its mend, from what it said. */
+export function describeNftFault(stderr: string, signal: NodeJS.Signals | null): string {
   if (signal !== null) return `nft was ended by ${signal}`;
   if (/Operation not permitted/.test(stderr))
     return "this process may not change the firewall: give it the capability CAP_NET_ADMIN";

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { posix } from "node:path";
 import { type ClientAddress, readClientAddress } from "../domain/client-address.ts";
+import type { FailureLimit } from "../domain/failure-limit.ts";
 import type { Refusal } from "../domain/refusal.ts";
 import { findToken } from "../tokens/find-token.ts";
 import {
@@ -9,8 +10,12 @@ import {
   type TokenRules,
   verifyAccessToken,
 } from "../tokens/verify-access-token.ts";
+import type { TransmitLimit } from "../watch-transmit-rate.ts";
 import { answerHandshake } from "./handshake.ts";
 import { readForm } from "./read-form.ts";
+
+/** When the rate may have fallen. */
+const TRANSMIT_RETRY_MS = 1_000;
 
 const accessPath = "/v0/envelope/access";
 /** Of M-Lab's first release: tokens are for an address, and a POST is held like a WebSocket. */
@@ -30,6 +35,9 @@ export interface AccessRules {
   readonly origins: ReadonlySet<string> | "any";
   /** Whether /v0/allow is served. */
   readonly allowPath: boolean;
+  readonly failures: FailureLimit;
+  /** What is transmitted now; undefined: no matter. */
+  readonly transmit: Pick<TransmitLimit, "isExceeded"> | undefined;
   /** Whether a handshake's key must be of 16 bytes (E-14). */
   readonly strictKey: boolean;
 }
@@ -47,6 +55,7 @@ export type AccessJudgement =
       readonly path?: ServedPath;
       /** Whose good token it brought, "" for none; undefined where it has not come so far. */
       readonly issuer?: string;
+      readonly retryAfterMs?: number;
     };
 
 /**
@@ -66,27 +75,49 @@ export async function judgeRequest(
       ? { outcome: "refused", refusal: "path" }
       : { outcome: "moved", location: `${clean}${search}` };
   }
-  const refuse = (refusal: Refusal, issuer?: string): AccessJudgement => ({
+  const refuse = (refusal: Refusal, more: { issuer?: string; retryAfterMs?: number } = {}): AccessJudgement => ({
     outcome: "refused",
     refusal,
     path,
-    ...(issuer !== undefined && { issuer }),
+    ...more,
   });
   const { origin } = request.headers;
   if (origin !== undefined && rules.origins !== "any" && !rules.origins.has(origin)) return refuse("origin");
   const address = readClientAddress(request.socket.remoteAddress);
   if (address === undefined) return refuse("peer_address");
+  const waitMs = rules.failures.waitMs(address);
+  if (waitMs > 0) return refuse("too_many_failures", { retryAfterMs: waitMs });
   const verified = await judgeToken(request, search, pathRules(rules, path), { address, nowMs });
-  if (verified.outcome === "refused") return refuse(verified.refusal, verified.issuer);
-  const { claims, addresses } = verified;
-  const good = { outcome: "good", path, claims, addresses } as const;
+  if (verified.outcome === "refused") {
+    if (failures.has(verified.refusal)) rules.failures.noteFailure(address);
+    return refuse(verified.refusal, verified.issuer === undefined ? {} : { issuer: verified.issuer });
+  }
+  const { issuer } = verified.claims;
+  if (rules.transmit?.isExceeded() === true && !verified.isMonitor)
+    return refuse("transmit_rate", { issuer, retryAfterMs: TRANSMIT_RETRY_MS });
+  const good = { ...verified, path };
   if (path === allowPath && request.method === "POST") return { ...good, holding: { kind: "response" } };
-  if (request.method !== "GET") return refuse("method", claims.issuer);
+  if (request.method !== "GET") return refuse("method", { issuer });
   const handshake = answerHandshake(request.headers, rules);
   return handshake === undefined
-    ? refuse("handshake", claims.issuer)
+    ? refuse("handshake", { issuer })
     : { ...good, holding: { kind: "websocket", handshake } };
 }
+
+/** Faults of tokens that cost a signature to find, or that a guess has. */
+const failures: ReadonlySet<Refusal> = new Set([
+  "token_malformed",
+  "token_algorithm",
+  "token_key",
+  "token_signature",
+  "token_issuer",
+  "token_audience",
+  "token_subject",
+  "token_expired",
+  "token_not_yet_valid",
+  "token_claims",
+  "token_for_another_address",
+]);
 
 async function judgeToken(
   request: IncomingMessage,
@@ -102,7 +133,7 @@ async function judgeToken(
   if ("token" in found) return await verifyAccessToken(found.token, rules.tokens, client);
   if (found.refusal !== "token_missing" || rules.tokenRequired) return { outcome: "refused", refusal: found.refusal };
   const claims = { issuer: "", subject: "", expiresAtMs: client.nowMs, tokenId: undefined };
-  return { outcome: "good", claims, addresses: [client.address] };
+  return { outcome: "good", claims, isMonitor: false, addresses: [client.address] };
 }
 
 function pathRules(rules: AccessRules, path: ServedPath): AccessRules {

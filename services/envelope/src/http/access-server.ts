@@ -29,7 +29,7 @@ const MAX_REQUESTING = 1_024;
 
 /** What the listener for clients needs. */
 export interface AccessServerDeps {
-  readonly address: { readonly host: string; readonly port: number };
+  readonly address: { readonly host: string; readonly port: number; readonly ipv6Only: boolean };
   /** Followed: a change counts for every connection made afterwards. Undefined: plain HTTP. */
   readonly certificates: ServerCertificates | undefined;
   readonly rules: AccessRules;
@@ -82,10 +82,10 @@ export class AccessServer {
 
   /** The port, once it listens. Rejects with ListenError where it cannot. */
   async listen(): Promise<number> {
-    const { host, port } = this.#deps.address;
+    const { host, port, ipv6Only } = this.#deps.address;
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", (cause) => reject(new ListenError(`${host}:${port}`, cause)));
-      this.#server.listen({ host, port, exclusive: true }, resolve);
+      this.#server.listen({ host, port, ipv6Only, exclusive: true }, resolve);
     });
     this.#server.on("error", (error) => this.#deps.logger.error({ err: error }, "the listener failed"));
     return (this.#server.address() as AddressInfo).port; // a TCP server that listens has one
@@ -127,7 +127,7 @@ export class AccessServer {
 
   async #judge(request: IncomingMessage): Promise<AccessJudgement> {
     const judgement = await judgeRequest(request, this.#deps.rules, this.#deps.clock());
-    this.#deps.metrics.countToken(judgement);
+    this.#deps.metrics.countJudgement(judgement);
     return judgement;
   }
 

@@ -25,6 +25,8 @@ export interface AccessClaims {
 /** What a good token says, and which addresses it lets in: the client's own first. */
 export interface AccessGrant {
   readonly claims: AccessClaims;
+  /** Whether it is the monitor's. */
+  readonly isMonitor: boolean;
   readonly addresses: readonly [ClientAddress, ...ClientAddress[]];
 }
 
@@ -50,6 +52,8 @@ export interface TokenRules {
   readonly subjectMode: SubjectMode;
   /** M-Lab's tokens need neither `iat` nor `jti`. */
   readonly compatible: boolean;
+  /** Whether the clients' issuer may vouch for the monitor too (E-26). */
+  readonly monitoringSubject: boolean;
   /** Whether a token counts once (EW-09), or until it expires (E-27). */
   readonly singleUse: boolean;
 }
@@ -72,12 +76,13 @@ export async function verifyAccessToken(
   const payload = { ...jwt.payload, client_ip: jwt.payload["client_ip"] ?? named?.map(({ text }) => text) };
   const fault = findClaimFault(payload, claims, rules.machine, client.nowMs);
   if (fault !== undefined) return refuse(fault);
+  const isMonitor = issuer === rules.monitoring || (rules.monitoringSubject && claims.subject === MONITORING);
   const refusal =
-    findSubjectFault(payload, claims, issuer === rules.monitoring ? undefined : rules, client.address) ??
+    findSubjectFault(payload, claims, isMonitor ? undefined : rules, client.address) ??
     (named?.some(({ text }) => text === client.address.text) === false ? "token_for_another_address" : undefined);
   if (refusal !== undefined) return refuse(refusal, issuer.issuer);
   const others = named?.filter(({ text }) => text !== client.address.text) ?? [];
-  return { outcome: "good", claims, addresses: [client.address, ...others] };
+  return { outcome: "good", claims, isMonitor, addresses: [client.address, ...others] };
 }
 
 /**
