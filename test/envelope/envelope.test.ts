@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { EnvelopeProgram } from "./envelope-program.ts";
@@ -68,9 +70,9 @@ async function end(program: EnvelopeProgram, signal: NodeJS.Signals): Promise<nu
 }
 
 /** A token for `lifeS` seconds. */
-async function token(lifeS = 60, jti: string = crypto.randomUUID()): Promise<string> {
+async function token(lifeS = 60, claims: Record<string, unknown> = {}): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
-  return await new SignJWT({ jti })
+  return await new SignJWT({ jti: crypto.randomUUID(), ...claims })
     .setProtectedHeader({ alg: "EdDSA", kid: "1" })
     .setIssuer("locate")
     .setSubject("ndt")
@@ -142,6 +144,26 @@ describe("the guard", () => {
     expect(await connects("client", "v4")).toBeUndefined();
   });
 
+  it("EW-22: lets in both addresses of a client whose token names them, and shuts out both", async () => {
+    const program = await start();
+    const client_ips = [hosts.client.v4, hosts.client.v6];
+    const grant = await ask("client", program, await token(60, { client_ips }), "v6");
+    expect(grant.status).toBe(101);
+    expect(await connects("client", "v4")).toBeDefined();
+    expect(await connects("client", "v6")).toBeDefined();
+    expect(await connects("neighbour", "v4")).toBeUndefined();
+    expect((await ask("neighbour", program, await token(60, { client_ips }))).status).toBe(403);
+    await network.host("client").do({ do: "close", socket: grant.socket });
+    await expect.poll(() => connects("client", "v4"), { timeout: 10_000 }).toBeUndefined();
+    expect(await connects("client", "v6")).toBeUndefined();
+  });
+
+  it("guards what comes in by one network device, if so set", async () => {
+    await start({ firewall: { device: "near" } });
+    expect(await connects("client")).toBeUndefined();
+    expect(await connects("stranger")).toBeDefined();
+  });
+
   it("EW-02, EW-20: leaves every other port as it is", async () => {
     await start();
     await network.host("guarded").do({ do: "listen", port: 7_100 });
@@ -184,13 +206,74 @@ describe("the guard", () => {
     expect(await othersRules()).toBe(before);
   });
 
-  it("EW-08: is made new, with who is in, when someone flushes it", async () => {
+  it.each([
+    ["flushes it", ["flush", "ruleset"]],
+    ["empties its chain", ["flush", "chain", "inet", "sandgate_envelope_default", "input"]],
+    ["adds a rule to it", ["insert", "rule", "inet", "sandgate_envelope_default", "guard", "accept"]],
+  ])("EW-08: is made new at once, with who is in, when someone %s", async (_, command) => {
     const program = await start();
+    const table = () => network.nft("--terse", "list", "table", "inet", "sandgate_envelope_default");
+    const made = await table();
     expect((await ask("client", program, await token())).status).toBe(101);
-    await network.nft("flush", "ruleset");
-    expect(await connects("neighbour")).toBeDefined();
-    await expect.poll(() => connects("neighbour"), { timeout: 15_000 }).toBeUndefined();
+    const changedAt = performance.now();
+    await network.nft(...command);
+    await expect.poll(() => table().catch(() => ""), { interval: 20, timeout: 4_000 }).toBe(made);
+    expect(performance.now() - changedAt).toBeLessThan(4_000); // it looks by itself every five seconds
+    expect(await connects("neighbour")).toBeUndefined();
     expect(await connects("client")).toBeDefined();
+  });
+
+  it("EW-08: goes on when its nft, and the one that follows the rules, are killed", async () => {
+    const program = await start();
+    const grant = await ask("client", program, await token());
+    expect(grant.status).toBe(101);
+    for (const pid of await network.processes("nft")) process.kill(pid, "SIGKILL");
+    expect((await ask("neighbour", program, await token())).status).toBe(101);
+    expect(await connects("neighbour")).toBeDefined();
+    expect(await connects("client")).toBeDefined();
+    await expect.poll(() => network.processes("nft")).toHaveLength(2);
+    await network.nft("flush", "ruleset");
+    await expect.poll(() => connects("stranger"), { timeout: 15_000 }).toBeUndefined();
+    await network.host("client").do({ do: "close", socket: grant.socket });
+    await expect.poll(() => connects("client"), { timeout: 10_000 }).toBeUndefined();
+    await end(program, "SIGKILL");
+    await network.nft("flush", "ruleset"); // to whom nobody listens any more ends when it has something to tell
+    await expect.poll(() => network.processes("nft")).toEqual([]);
+  });
+});
+
+describe("as M-Lab's envelope", () => {
+  const curl = async (...words: readonly string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)("ip", [
+      ...["netns", "exec", network.namespace("guarded"), "curl", "--silent", "--max-time", "30"],
+      ...words,
+    ]);
+    return stdout;
+  };
+
+  it("A.3, E-14, E-44: runs with its flags, and its example with curl works as printed", async () => {
+    const program = await EnvelopeProgram.start(network.namespace("guarded"), directory, [
+      "--compatible",
+      ...["-envelope.verify-key", join(directory, "key.json"), "-envelope.machine=mlab1.lga03"],
+      ...["-envelope.subject=ndt", "-envelope.device", "near", "-timeout=1s", "-prometheusx.listen-address=:9990"],
+      ...[`-sandgate.guarded=tcp/${SERVICE_PORT}`, "-sandgate.state-directory", join(directory, "state")],
+    ]);
+    running.add(program);
+    const answer = await curl(
+      ...["--include", "--no-buffer"],
+      ...["--header", "Connection: Upgrade", "--header", "Upgrade: websocket"],
+      ...["--header", "Sec-WebSocket-Key: aGVsbG8K", "--header", "Sec-WebSocket-Version: 13"],
+      ...["--header", "Sec-WebSocket-Protocol: net.measurementlab.envelope"],
+      `http://localhost:8880/v0/envelope/access?access_token=${await token(1, { jti: undefined, iat: undefined })}`,
+    ).catch((error: { stdout: string }) => error.stdout); // the end of a WebSocket is an error to some versions of curl
+    expect(answer).toMatch(/^HTTP\/1\.1 101 Switching Protocols\r\n/);
+    expect(answer).toContain("Sec-WebSocket-Protocol: net.measurementlab.envelope\r\n");
+    expect(await connects("client")).toBeUndefined();
+    await expect
+      .poll(() => curl("http://localhost:9990/metrics"))
+      .toContain('envelope_requests_total{status="success"} 1');
+    expect(program.logs.join("\n")).toContain('"envelope.machine":"mlab1.lga03"');
+    expect(await end(program, "SIGTERM")).toBe(0);
   });
 });
 
@@ -320,6 +403,21 @@ describe("on one host", () => {
     await expect(start({ firewall: { nft_file: "/nowhere/nft" } })).rejects.toThrow(
       "exit code 2: envelope: /nowhere/nft is missing: install the package nftables",
     );
+  });
+
+  it("E-47: answers 500 while nft does nothing, lets nobody in, and comes back", async () => {
+    const broken = join(directory, "broken");
+    const wrapper = join(directory, "nft-that-breaks");
+    const check = `[ -e ${broken} ] && exit 1`;
+    writeFileSync(wrapper, `#!/bin/sh\n[ "$1" = -i ] && exit 1\n${check}\nexec /usr/sbin/nft "$@"\n`, { mode: 0o755 });
+    const program = await start({ firewall: { nft_file: wrapper }, lease: { capacity: 1 } });
+    writeFileSync(broken, "");
+    const refused = await ask("client", program, await token());
+    expect([refused.status, await connects("client")]).toEqual([500, undefined]);
+    rmSync(broken);
+    await expect.poll(async () => (await ask("neighbour", program, await token())).status).toBe(101);
+    expect(await connects("neighbour")).toBeDefined();
+    expect(await connects("client")).toBeUndefined();
   });
 
   it("EW-21: does not start without the capability, and says the mend", async () => {

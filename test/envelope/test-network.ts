@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { HostAnswer, HostTask } from "./host-messages.ts";
@@ -77,6 +78,15 @@ export class TestNetwork {
 
   async nft(...args: readonly string[]): Promise<string> {
     return (await run("ip", ["netns", "exec", this.namespace("guarded"), "nft", ...args])).stdout;
+  }
+
+  /** Processes of this name in the guarded host's namespace. */
+  async processes(name: string): Promise<readonly number[]> {
+    const { stdout } = await run("ip", ["netns", "pids", this.namespace("guarded")]);
+    const pids = stdout.split("\n").filter((line) => line !== "");
+    const nameOf = (pid: string) => readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
+    const names = await Promise.all(pids.map(nameOf));
+    return pids.filter((_, index) => names[index]?.trim() === name).map(Number);
   }
 
   async ip(name: string, ...args: readonly string[]): Promise<void> {

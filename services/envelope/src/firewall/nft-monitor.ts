@@ -8,7 +8,8 @@ const STEADY_MS = 10_000;
 
 /**
  * Follows `nft monitor rules`: calls `onChange` at every change of the rules of a table, whoever makes it, and when changes may have been missed.
- * It is started again when it ends. What it does not tell, such as a table that was made dormant, must be looked for.
+ * It is started again when it ends. If we die it ends at the next change, for then nobody hears it.
+ * What it does not tell, such as a table that was made dormant, must be looked for.
  */
 export function followRules(options: {
   /** The program nft. */
