@@ -19,6 +19,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ benchmark: Benchmark }
   logins: () => import("./logins.ts"),
   revocation: () => import("./revocation.ts"),
   exec: () => import("./exec.ts"),
+  envelope: () => import("./envelope.ts"),
 };
 
 const { values, positionals } = parseArgs({
