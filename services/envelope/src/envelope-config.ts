@@ -188,13 +188,28 @@ export const envelopeConfig = z
       ),
     firewall: z
       .strictObject({
+        backend: z
+          .enum(["nftables", "iptables"])
+          .default("nftables")
+          .describe("who guards: nftables, or, on hosts without nft, iptables with ipset"),
         nft_file: z.string().startsWith("/").default("/usr/sbin/nft").describe("the program nft"),
+        iptables_file: z
+          .string()
+          .startsWith("/")
+          .default("/usr/sbin/iptables")
+          .describe("the program iptables; iptables-restore is beside it"),
+        ip6tables_file: z
+          .string()
+          .startsWith("/")
+          .default("/usr/sbin/ip6tables")
+          .describe("the program ip6tables; ip6tables-restore is beside it"),
+        ipset_file: z.string().startsWith("/").default("/usr/sbin/ipset").describe("the program ipset"),
         device: deviceName()
           .optional()
           .describe("guard what comes in by this network device alone; default by every one but loopback"),
       })
       .prefault({})
-      .describe("nftables"),
+      .describe("the firewall of this host"),
     development: developmentOnly(
       z
         .strictObject({ no_firewall: z.literal(true).describe("guard nothing: everybody reaches the ports") })

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { type Refusal, refusals } from "./domain/refusal.ts";
-import type { FirewallFault } from "./firewall/nftables-firewall.ts";
+import type { FirewallFault } from "./firewall/guard-keeper.ts";
 import type { AccessJudgement } from "./http/access-request.ts";
 import type { GrantEnd } from "./http/hold-connection.ts";
 

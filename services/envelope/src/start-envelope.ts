@@ -10,11 +10,9 @@ import { LeaseTable } from "./domain/lease-table.ts";
 import type { envelopeConfig } from "./envelope-config.ts";
 import { EnvelopeMetrics } from "./envelope-metrics.ts";
 import type { Firewall } from "./firewall/firewall.ts";
-import { followRules } from "./firewall/nft-monitor.ts";
-import { NftSession } from "./firewall/nft-session.ts";
-import { NftablesFirewall } from "./firewall/nftables-firewall.ts";
+import { GuardKeeper } from "./firewall/guard-keeper.ts";
 import { noFirewall } from "./firewall/no-firewall.ts";
-import { runNft } from "./firewall/run-nft.ts";
+import { openGuardBackend } from "./firewall/open-guard-backend.ts";
 import { Grants } from "./grants.ts";
 import { AccessServer } from "./http/access-server.ts";
 import { lockInstance } from "./lock-instance.ts";
@@ -179,19 +177,13 @@ function openIssuers(
 }
 
 async function openFirewall(config: EnvelopeConfig, deps: EnvelopeDeps, metrics: EnvelopeMetrics): Promise<Firewall> {
-  const { device, nft_file: file } = config.firewall;
-  const table = `sandgate_envelope_${config.instance}`;
+  const { device } = config.firewall;
   if (device !== undefined && findTransmittedBytes(readNetworkDevices(), device) === undefined)
     throw new ConfigError([
       { path: "firewall.device", message: "is no network device of this host: nothing would be guarded" },
     ]);
-  const firewall = new NftablesFirewall({
-    nft: (args, input) => runNft(file, args, input),
-    session: new NftSession({ file }),
-    follow: (onChange) => followRules({ file, table, onChange }),
-    table,
-    ports: config.guarded,
-    device,
+  const firewall = new GuardKeeper({
+    backend: openGuardBackend(config, deps.logger),
     monotonic: deps.monotonic,
     onFault: (fault) => metrics.countFirewallFailure(fault),
     logger: deps.logger,

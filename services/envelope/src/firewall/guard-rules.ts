@@ -1,16 +1,4 @@
-import type { ClientAddress } from "../domain/client-address.ts";
-
-/** A port that only leases open. */
-export interface GuardedPort {
-  readonly protocol: "tcp" | "udp";
-  readonly port: number;
-}
-
-/** Who is let in, and for how long from now. */
-export interface Admission {
-  readonly address: ClientAddress;
-  readonly leftMs: number;
-}
+import type { Admission, Change, Guard } from "./admission.ts";
 
 /**
  * The transaction that makes the table of an instance, and all in it, new: other tables are not touched, and there is no moment in which the
@@ -22,11 +10,7 @@ export interface Admission {
  *
  * `ct state` is there also for what it brings with it: the kernel puts fragments together before it asks us.
  */
-export function renderTable(
-  table: string,
-  guard: { readonly ports: readonly GuardedPort[]; readonly device: string | undefined },
-  admissions: readonly Admission[],
-): string {
+export function renderTable(table: string, guard: Guard, admissions: readonly Admission[]): string {
   const { ports, device } = guard;
   const guarded = ports.map(({ protocol, port }) => `${protocol} . ${port}`).join(", ");
   return `add table inet ${table}
@@ -62,12 +46,6 @@ function renderAdmissions(table: string, admissions: readonly Admission[]): stri
     return renderElements("add", `inet ${table} lease${family}`, elements);
   });
   return commands.map((command) => `${command}\n`).join("");
-}
-
-/** An address, and for how long from now it is to be in; undefined: not at all. */
-export interface Change {
-  readonly address: ClientAddress;
-  readonly leftMs: number | undefined;
 }
 
 /**

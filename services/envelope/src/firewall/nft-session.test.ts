@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { FirewallError } from "./firewall-error.ts";
 import { NftSession } from "./nft-session.ts";
-import { runNft } from "./run-nft.ts";
+import { runFirewallProgram } from "./run-firewall-program.ts";
 
 let directory: string;
 const sessions = new Set<NftSession>();
@@ -81,5 +81,6 @@ it("says that nft is missing", async () => {
 it("E-48: ends an nft that takes too long", async () => {
   const file = join(directory, "slow");
   writeFileSync(file, "#!/bin/sh\nexec sleep 60\n", { mode: 0o755 });
-  await expect(runNft(file, [], "", 100)).rejects.toThrow("nft was ended by SIGKILL");
+  const nft = { file, name: "nft", package: "nftables", setting: "firewall.nft_file", timeoutMs: 100 };
+  await expect(runFirewallProgram(nft, [])).rejects.toThrow("nft was ended by SIGKILL");
 });

@@ -1,7 +1,7 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { FirewallError } from "./firewall-error.ts";
-import { describeNftFault } from "./run-nft.ts";
+import { describeFault } from "./run-firewall-program.ts";
 
 const TIMEOUT_MS = 10_000;
 const MAX_OUTPUT = 64 * 1024;
@@ -95,7 +95,7 @@ async function settle(
   };
   const hearError = (part: string) => {
     errors = `${errors}${part}`.slice(0, MAX_OUTPUT);
-    if (/^.*error.*\n/im.test(errors)) reject(new FirewallError(describeNftFault(errors, null)));
+    if (/^.*error.*\n/im.test(errors)) reject(new FirewallError(describeFault("nft", errors, null)));
   };
   const close = () => reject(new FirewallError("the nft that goes on living has ended"));
   const timer = setTimeout(() => reject(new FirewallError("nft did not answer in time")), timeoutMs);

@@ -1,8 +1,9 @@
 import { createLogger } from "@sandgate/telemetry";
 import { afterEach, expect, it } from "vitest";
 import { FirewallError } from "./firewall-error.ts";
+import { type FirewallFault, GuardKeeper } from "./guard-keeper.ts";
 import { renderChanges } from "./guard-rules.ts";
-import { type FirewallFault, NftablesFirewall } from "./nftables-firewall.ts";
+import { NftablesBackend } from "./nftables-backend.ts";
 
 const address = (text: string) => ({ family: 4 as const, text });
 
@@ -26,50 +27,37 @@ class Nft {
   };
 }
 
-const open = new Set<NftablesFirewall>();
+const open = new Set<GuardKeeper>();
 afterEach(async () => {
   for (const firewall of open) await firewall.stop();
   open.clear();
 });
 
-async function start(nft: Nft, over: Partial<ConstructorParameters<typeof NftablesFirewall>[0]> = {}) {
+async function start(nft: Nft, over: Partial<ConstructorParameters<typeof NftablesBackend>[0]> = {}) {
   const faults: FirewallFault[] = [];
-  const firewall = new NftablesFirewall({
+  const logger = createLogger({ service: "test", level: "error", destination: { write: () => undefined } });
+  const backend = new NftablesBackend({
     nft: nft.run,
     session: undefined,
     follow: () => ({ stop: async () => undefined }),
     table: "t",
     ports: [{ protocol: "tcp", port: 443 }],
     device: undefined,
-    monotonic: () => 1_000,
-    onFault: (fault) => faults.push(fault),
-    logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
+    logger,
     ...over,
   });
+  const firewall = new GuardKeeper({ backend, monotonic: () => 1_000, onFault: (fault) => faults.push(fault), logger });
   await firewall.start();
   open.add(firewall);
-  nft.transactions.length = 0;
-  return { firewall, faults };
+  const made = nft.transactions.splice(0);
+  return { firewall, faults, made };
 }
 
 it("EW-07: makes the table in one transaction, and none but its own", async () => {
-  const nft = new Nft();
-  const firewall = new NftablesFirewall({
-    nft: nft.run,
-    session: undefined,
-    follow: () => ({ stop: async () => undefined }),
-    table: "t",
-    ports: [{ protocol: "tcp", port: 443 }],
-    device: undefined,
-    monotonic: () => 0,
-    onFault: () => undefined,
-    logger: createLogger({ service: "test", level: "error", destination: { write: () => undefined } }),
-  });
-  await firewall.start();
-  open.add(firewall);
-  expect(nft.transactions).toHaveLength(1);
-  expect(nft.transactions[0]).toMatch(/^add table inet t\ndelete table inet t\ntable inet t \{/);
-  expect(nft.transactions[0]).not.toContain("flush");
+  const { made } = await start(new Nft());
+  expect(made).toHaveLength(1);
+  expect(made[0]).toMatch(/^add table inet t\ndelete table inet t\ntable inet t \{/);
+  expect(made[0]).not.toContain("flush");
 });
 
 it("puts what is asked for while a transaction runs into the next one", async () => {

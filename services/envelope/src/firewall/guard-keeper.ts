@@ -2,31 +2,18 @@ import type { Logger } from "@sandgate/telemetry";
 import type { ClientAddress } from "../domain/client-address.ts";
 import type { Firewall } from "./firewall.ts";
 import { FirewallError } from "./firewall-error.ts";
-import { type GuardedPort, renderChanges, renderProof, renderTable } from "./guard-rules.ts";
-import type { NftSession } from "./nft-session.ts";
+import type { GuardBackend } from "./guard-backend.ts";
 
-const CHECK_MS = 5_000;
 const FIRST_RETRY_MS = 250;
+const LONGEST_RETRY_MS = 5_000;
 /** So many that their text fits into a pipe: it is written whole or not at all. */
 const MAX_PER_TRANSACTION = 250;
-/** Sessions that end one after the other before there is none any more. */
-const MAX_SESSION_FAILURES = 3;
 
 /** What the firewall did not do. */
 export type FirewallFault = "change" | "restore" | "check";
 
 interface Deps {
-  /** `runNft` for a file. */
-  readonly nft: (args: readonly string[], input?: string) => Promise<string>;
-  /** An nft that goes on living, for changes; without one each change starts an nft of its own. */
-  readonly session: Pick<NftSession, "commit" | "stop"> | undefined;
-  /** Calls back when the rules of the table may have changed, until it is stopped. */
-  readonly follow: (onChange: () => void) => { stop(): Promise<void> };
-  /** The name of the table, which nothing else may use. */
-  readonly table: string;
-  readonly ports: readonly GuardedPort[];
-  /** The network device that is guarded alone; undefined: every one but loopback. */
-  readonly device: string | undefined;
+  readonly backend: GuardBackend;
   /** A clock that is never set. */
   readonly monotonic: () => number;
   readonly onFault: (fault: FirewallFault) => void;
@@ -44,36 +31,31 @@ interface WaitingChange {
 }
 
 /**
- * Guards ports with an nftables table of its own. The kernel ends each admission, also when no process of ours lives (EW-05). All that is asked
- * for while a transaction runs goes into the next one. Where the table is not as it was made, because someone flushed it or a transaction
- * failed, it is made new with all that should be in it (EW-08): it follows the changes of the rules, and looks every 5 seconds for what it was not
- * told.
+ * Keeps ports guarded. The kernel ends each admission, also when no process of ours lives (EW-05). All that is asked for while a change is made
+ * goes into the next one. Where the guard is not as it was made, because someone flushed it or a change failed, it is made new with all that should
+ * be in it (EW-08): it follows what the kernel tells, and looks every few seconds for what it was not told.
  */
-export class NftablesFirewall implements Firewall {
+export class GuardKeeper implements Firewall {
   readonly #deps: Deps;
   readonly #admitted = new Map<string, { readonly address: ClientAddress; readonly deadlineMs: number }>();
   #changes = new Map<string, WaitingChange>();
   #running: Promise<void> | undefined;
-  /** The table as nft lists it; undefined while it is not as it should be. */
+  /** The guard as the kernel lists it; undefined while it is not as it should be. */
   #listing: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #following: { stop(): Promise<void> } | undefined;
   #checkAsked = false;
-  #session: Deps["session"];
-  #sessionFailures = 0;
-  #lastMark = 0;
   #failures = 0;
   #stopped = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#session = deps.session;
   }
 
   /** Makes the guard: what an earlier life left of it is gone. Rejects with FirewallError, which says the mend. */
   async start(): Promise<void> {
     await this.#restore();
-    this.#following = this.#deps.follow(() => this.#askCheck());
+    this.#following = this.#deps.backend.follow(() => this.#askCheck());
     this.#schedule();
   }
 
@@ -99,8 +81,8 @@ export class NftablesFirewall implements Firewall {
     await this.#following?.stop();
     while (this.#running !== undefined) await this.#running;
     this.#admitted.clear();
-    await this.#session?.stop();
     await this.#restore();
+    await this.#deps.backend.stop();
   }
 
   /** One thing at a time: transactions of two processes could overtake each other. */
@@ -139,33 +121,10 @@ export class NftablesFirewall implements Firewall {
     if (batch.length === 0) return;
     if (this.#listing === undefined) return await this.#restore();
     try {
-      await this.#change(
-        renderChanges(
-          this.#deps.table,
-          batch.map(({ address }) => ({ address, leftMs: this.#leftMs(address) })),
-        ),
-      );
+      await this.#deps.backend.change(batch.map(({ address }) => ({ address, leftMs: this.#leftMs(address) })));
     } catch (error) {
       this.#note("change", error);
       await this.#restore();
-    }
-  }
-
-  async #change(commands: readonly string[]): Promise<void> {
-    const { nft, table, logger } = this.#deps;
-    if (this.#session === undefined) return void (await nft(["-f", "-"], `${commands.join("\n")}\n`));
-    this.#lastMark = (this.#lastMark % 0x7fff_ffff) + 1;
-    const proof = renderProof(table, this.#lastMark);
-    try {
-      await this.#session.commit([...commands, proof.command], proof);
-      this.#sessionFailures = 0;
-    } catch (error) {
-      this.#sessionFailures += 1;
-      if (this.#sessionFailures >= MAX_SESSION_FAILURES) {
-        this.#session = undefined;
-        logger.warn({ err: error }, "no nft goes on living here: each change starts one, which takes longer");
-      }
-      throw error;
     }
   }
 
@@ -176,15 +135,15 @@ export class NftablesFirewall implements Firewall {
   }
 
   async #restore(): Promise<void> {
-    const { nft, table, ports, device } = this.#deps;
+    const { backend } = this.#deps;
     const admissions = [...this.#admitted.values()].flatMap(({ address }) => {
       const leftMs = this.#leftMs(address);
       return leftMs === undefined ? [] : [{ address, leftMs }];
     });
     this.#listing = undefined;
     try {
-      await nft(["-f", "-"], renderTable(table, { ports, device }, admissions));
-      this.#listing = await this.#list();
+      await backend.restore(admissions);
+      this.#listing = await backend.list();
       this.#failures = 0;
     } catch (error) {
       this.#note("restore", error);
@@ -195,15 +154,13 @@ export class NftablesFirewall implements Firewall {
     }
   }
 
-  /** Without the addresses that are in. */
-  #list(): Promise<string> {
-    return this.#deps.nft(["--terse", "list", "table", "inet", this.#deps.table]);
-  }
-
   #schedule(): void {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
-    const delayMs = this.#failures === 0 ? CHECK_MS : Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), CHECK_MS);
+    const delayMs =
+      this.#failures === 0
+        ? this.#deps.backend.checkMs
+        : Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 1), LONGEST_RETRY_MS);
     this.#timer = setTimeout(() => {
       this.#askCheck();
       this.#schedule();
@@ -213,7 +170,7 @@ export class NftablesFirewall implements Firewall {
   /** Never rejects. */
   async #verify(): Promise<void> {
     try {
-      if (this.#listing !== undefined && (await this.#list()) === this.#listing) return;
+      if (this.#listing !== undefined && (await this.#deps.backend.list()) === this.#listing) return;
     } catch (error) {
       this.#note("check", error);
     }
