@@ -35,9 +35,13 @@ beforeEach(async () => {
   await network.nft("flush", "ruleset");
 });
 
-afterEach(async () => {
+async function endAll(): Promise<void> {
   for (const program of running) await program.end("SIGKILL");
   running.clear();
+}
+
+afterEach(async () => {
+  await endAll();
   rmSync(join(directory, "state"), { recursive: true, force: true });
 });
 
@@ -430,5 +434,108 @@ describe("on one host", () => {
       },
     );
     await expect(start({ firewall: { nft_file: drops } })).rejects.toThrow("give it the capability CAP_NET_ADMIN");
+  });
+});
+
+describe.each(["iptables-nft", "iptables-legacy"])("the guard by %s", (iptables) => {
+  const ip6tables = iptables.replace("iptables", "ip6tables");
+  const firewall = {
+    backend: "iptables",
+    iptables_file: `/usr/sbin/${iptables}`,
+    ip6tables_file: `/usr/sbin/${ip6tables}`,
+  };
+  const rules = async () => {
+    const tables = [iptables, ip6tables].flatMap((program) =>
+      ["filter", "mangle"].map((table) => [program, table] as const),
+    );
+    const all = await Promise.all(tables.map(([program, table]) => network.run(program, "-t", table, "-S")));
+    return all
+      .join("")
+      .split("\n")
+      .filter((rule) => !rule.includes("sandgt_"));
+  };
+
+  afterEach(async () => {
+    await endAll(); // who lives makes its guard new
+    for (const program of [iptables, ip6tables])
+      for (const table of ["filter", "mangle"])
+        for (const command of ["-F", "-X"]) await network.run(program, "-t", table, command);
+    await network.run("ipset", "destroy");
+  });
+
+  it("EW-01, EW-04: lets in the client with a lease alone, over both protocols, and ends its flow with the lease", async () => {
+    const program = await start({ firewall });
+    expect(await connects("client")).toBeUndefined();
+    const grant = await ask("client", program, await token(60, { client_ips: [hosts.client.v4, hosts.client.v6] }));
+    expect(grant.status).toBe(101);
+    const flow = await connects("client");
+    expect(await echoes("client", flow)).toBe(true);
+    expect([await datagramEchoes("client"), await datagramEchoes("client", "v6", 4_000)]).toEqual([true, true]);
+    expect([await connects("neighbour"), await connects("neighbour", "v6")]).toEqual([undefined, undefined]);
+    expect([await datagramEchoes("stranger"), await datagramEchoes("neighbour", "v6", 4_000)]).toEqual([false, false]);
+    await network.host("client").do({ do: "close", socket: grant.socket });
+    await expect.poll(() => echoes("client", flow), { timeout: 10_000 }).toBe(false);
+    expect(await connects("client", "v6")).toBeUndefined();
+  });
+
+  it("EW-05: the kernel ends a lease when the program was killed, and the ports stay shut", async () => {
+    const program = await start({ firewall });
+    const expiresAt = (Math.floor(Date.now() / 1000) + 4) * 1000;
+    expect((await ask("client", program, await token(4))).status).toBe(101);
+    const flow = await connects("client");
+    await end(program, "SIGKILL");
+    expect(await echoes("client", flow)).toBe(true);
+    await expect
+      .poll(() => network.run("ipset", "list", "sandgt4_default"), { timeout: 10_000, interval: 20 })
+      .not.toContain(hosts.client.v4);
+    expect(Date.now()).toBeLessThan(expiresAt + 2_000);
+    expect([await echoes("client", flow), await connects("client")]).toEqual([false, undefined]);
+    await start({ firewall });
+    expect(await connects("client")).toBeUndefined();
+  });
+
+  it("EW-06: touches no rule of others, and they still count", async () => {
+    await network.run(
+      iptables,
+      "-A",
+      "INPUT",
+      "-p",
+      "tcp",
+      "--dport",
+      String(SERVICE_PORT),
+      "-s",
+      hosts.neighbour.v4,
+      "-j",
+      "DROP",
+    );
+    await network.run(iptables, "-t", "mangle", "-A", "INPUT", "-p", "tcp", "-j", "ACCEPT");
+    const before = await rules();
+    const program = await start({ firewall });
+    expect(await connects("client")).toBeUndefined();
+    for (const host of ["client", "neighbour"] as const)
+      expect((await ask(host, program, await token())).status).toBe(101);
+    expect([await connects("client"), await connects("neighbour")]).toEqual([expect.any(Number), undefined]);
+    expect(await rules()).toEqual(before);
+    expect(await end(program, "SIGTERM")).toBe(0);
+    expect(await connects("client")).toBeUndefined();
+    expect(await rules()).toEqual(before);
+  });
+
+  it.each([
+    ["flushes it", ["-F"]],
+    ["puts a rule before it", ["-I", "INPUT", "-j", "ACCEPT"]],
+    ["takes its jump away", ["-D", "INPUT", "-j", "sandgt_default"]],
+  ])("EW-08: is made new, with who is in, when someone %s", async (_, command) => {
+    const program = await start({ firewall });
+    expect((await ask("client", program, await token())).status).toBe(101);
+    await network.run(iptables, "-t", "mangle", ...command);
+    await expect.poll(() => connects("neighbour"), { timeout: 10_000 }).toBeUndefined();
+    expect(await connects("client")).toBeDefined();
+  });
+
+  it("EW-21: does not start without ipset, and says the mend", async () => {
+    await expect(start({ firewall: { ...firewall, ipset_file: "/nowhere/ipset" } })).rejects.toThrow(
+      "/nowhere/ipset is missing: install the package ipset, or set firewall.ipset_file",
+    );
   });
 });

@@ -77,7 +77,12 @@ export class TestNetwork {
   }
 
   async nft(...args: readonly string[]): Promise<string> {
-    return (await run("ip", ["netns", "exec", this.namespace("guarded"), "nft", ...args])).stdout;
+    return await this.run("nft", ...args);
+  }
+
+  /** Runs a program on the guarded host, and answers what it prints. */
+  async run(program: string, ...args: readonly string[]): Promise<string> {
+    return (await run("ip", ["netns", "exec", this.namespace("guarded"), program, ...args])).stdout;
   }
 
   /** Processes of this name in the guarded host's namespace. */
