@@ -281,6 +281,24 @@ describe("as M-Lab's envelope", () => {
   });
 });
 
+describe("the command line", () => {
+  const sandgate = join(import.meta.dirname, "../../dist/sandgate.mjs");
+
+  it("A.12: runs a command in a granted window, and not a moment longer", async () => {
+    const program = await start();
+    const tokenFile = join(directory, "token");
+    writeFileSync(tokenFile, await token());
+    const script = `require("node:net").connect(${SERVICE_PORT}, process.env.SERVICE_HOSTNAME).setTimeout(${WAIT_MS}, () => process.exit(9)).on("connect", () => process.exit(3))`;
+    const words = ["--url", `http://${guarded.v4}:${program.port}`, "--insecure", "--token-file", tokenFile];
+    const running = promisify(execFile)("ip", [
+      ...["netns", "exec", network.namespace("client"), process.execPath, sandgate],
+      ...["envelope", "exec", ...words, "--", process.execPath, "--eval", script],
+    ]);
+    await expect(running).rejects.toMatchObject({ code: 3 });
+    await expect.poll(() => connects("client"), { timeout: 10_000 }).toBeUndefined();
+  });
+});
+
 describe("the end of a lease", () => {
   it("EW-13, E-42, E-43: comes when the token expires, with a close frame", async () => {
     const program = await start();

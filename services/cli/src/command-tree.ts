@@ -56,6 +56,7 @@ import type { AcceptOptions } from "./commands/user-accept-invitation.ts";
 import type { ImportOptions } from "./commands/user-import.ts";
 import type { InviteOptions } from "./commands/user-invite.ts";
 import type { WaitOptions } from "./commands/wait.ts";
+import type { EnvelopeOptions } from "./envelope/find-envelopes.ts";
 import { idleActionNames } from "./idle-action-name.ts";
 import { type PhaseName, parsePhaseName } from "./phase-name.ts";
 import type { StateName } from "./proposal-view.ts";
@@ -991,6 +992,21 @@ export function createCommandTree(runner: Runner, version: string): Command {
         (await import("./commands/envelope-sign.ts")).signEnvelopeToken(context, options),
       ),
     );
+  envelopeTarget(
+    command(envelope, "allow").summary("have this machine let in until the lease ends or you interrupt it"),
+  ).action(
+    action<[], EnvelopeOptions>(runner, async (context, _, options) =>
+      (await import("./commands/envelope-allow.ts")).allowByEnvelope(context, options),
+    ),
+  );
+  envelopeTarget(command(envelope, "exec").summary("run a command while an envelope lets this machine in"))
+    .argument("<command...>", "the command and its arguments; SERVICE_HOSTNAME and SERVICE_URL tell it where to go")
+    .passThroughOptions()
+    .action(
+      action<[string[]], EnvelopeOptions>(runner, async (context, [words], options) =>
+        (await import("./commands/envelope-exec.ts")).execInEnvelope(context, words, options),
+      ),
+    );
   command(envelope, "status")
     .summary("show who is let in by an envelope on this machine, until when, and by whose word")
     .requiredOption("--admin-port <port>", "the envelope's admin.port", port)
@@ -1199,6 +1215,17 @@ function command(parent: Command, name: string): Command {
       new Option("--client-file <file>", "reach the suite that this file describes").helpGroup("Common options:"),
     )
     .addOption(new Option("--no-color", "print no colours").helpGroup("Common options:"));
+}
+
+/** The options of commands that have this machine let in by an envelope. */
+function envelopeTarget(parent: Command): Command {
+  return parent
+    .option("--url <url>", "the envelope")
+    .option("--token-file <file>", "where the token is; default: standard input")
+    .option("--locate <url>", "a locator that names envelopes, with their tokens, instead of --url")
+    .option("--envelope-key <key>", "the envelope's name among a locator's URLs", "wss://:4443/v0/envelope/access")
+    .option("--ca-file <file>", "the authority of the envelope's certificate, PEM (default: the machine's own)")
+    .option("--insecure", "plain http to another machine: who is on the way can use the token");
 }
 
 /** Adds the options that say what a sandbox is to be. */
