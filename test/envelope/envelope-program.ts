@@ -21,16 +21,17 @@ export class EnvelopeProgram {
     this.port = port;
   }
 
-  /** Starts it with a configuration, or with words on its command line. Resolves when it has started; rejects with what it printed when it ends before. */
+  /** Starts it with a configuration, or with words on its command line, by another program if one is named. Resolves when it has started; rejects with what it printed when it ends before. */
   static async start(
     namespace: string,
     directory: string,
     config: object | readonly string[],
+    under: readonly string[] = [],
   ): Promise<EnvelopeProgram> {
     const file = join(directory, `envelope-${crypto.randomUUID()}.json`);
     writeFileSync(file, JSON.stringify(config));
     const words = Array.isArray(config) ? config : ["--config", file];
-    const child = spawn("ip", ["netns", "exec", namespace, process.execPath, bundle, ...words], {
+    const child = spawn("ip", ["netns", "exec", namespace, ...under, process.execPath, bundle, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     const logs: string[] = [];
