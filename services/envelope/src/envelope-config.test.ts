@@ -72,6 +72,11 @@ it.each([
   ["E-29, EW-21: no machine", { machine: "" }, "machine: "],
   ["E-29: no issuer", { tokens: undefined }, "tokens: is required"],
   ["E-28: no issuer in compatible mode", { tokens: undefined, compatible: {} }, "tokens: is required"],
+  [
+    "EW-18: all places reserved",
+    { lease: { capacity: 2, reserved: 2 } },
+    "lease.reserved: must be less than lease.capacity",
+  ],
   ["nothing guarded", { guarded: [] }, "guarded: "],
   ["no keys", { tokens: { issuer: "locate" } }, "tokens: needs either key_files or key_set_url"],
   [

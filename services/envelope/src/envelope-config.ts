@@ -136,6 +136,11 @@ export const envelopeConfig = z
           .min(1)
           .optional()
           .describe("leases that one subject of one issuer may have at once; default as many as there are"),
+        reserved: z
+          .int()
+          .min(0)
+          .default(0)
+          .describe("places of capacity that only subjects without a lease may take, so that nobody takes all"),
         per_address: z.int().min(1).default(100).describe("leases that one address may have at once"),
       })
       .prefault({})
@@ -222,6 +227,7 @@ export const envelopeConfig = z
       fault("tls", "needs either tls or insecure: true");
     if (config.service === undefined && config.subject_mode !== "client-ip")
       fault("service", `is required with subject_mode ${config.subject_mode}`);
+    if (config.lease.reserved >= config.lease.capacity) fault("lease.reserved", "must be less than lease.capacity");
     const own = Number(config.address.slice(config.address.lastIndexOf(":") + 1));
     if (config.guarded.some(({ protocol, port }) => protocol === "tcp" && port === own))
       fault("guarded", "holds the port of address: nobody could ask");

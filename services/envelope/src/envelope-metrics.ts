@@ -8,7 +8,7 @@ import type { GrantEnd } from "./http/hold-connection.ts";
 export type RequestOutcome = Refusal | "granted" | "moved";
 
 const ends: readonly GrantEnd[] = ["deadline", "client_closed", "client_sent", "revoked"];
-const faults: readonly FirewallFault[] = ["change", "restore", "check"];
+const faults: readonly FirewallFault[] = ["change", "restore", "check", "altered"];
 
 /** What M-Lab's envelope calls it (A.9); it counts nothing of the rest. */
 const compatibleNames: Readonly<Partial<Record<RequestOutcome, string>>> = {
@@ -62,7 +62,7 @@ export class EnvelopeMetrics {
     });
     this.#firewallFailures = new Counter({
       name: "sandgate_envelope_firewall_failures_total",
-      help: "What the firewall did not do: change who is in, restore the guard, or be as it was made.",
+      help: "What the firewall did not do: change who is in, restore the guard, say how it is, or stay as it was made (altered).",
       labelNames: ["operation"],
       registers,
     });

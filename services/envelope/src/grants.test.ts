@@ -38,7 +38,7 @@ const firewall: Firewall = {
 };
 
 function createGrants({ capacity } = { capacity: 1 }) {
-  const table = new LeaseTable({ capacity, perSubject: 10, perAddress: 10 });
+  const table = new LeaseTable({ capacity, reserved: 0, perSubject: 10, perAddress: 10 });
   const grants = new Grants({
     table,
     spent,

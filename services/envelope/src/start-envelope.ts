@@ -49,7 +49,7 @@ export interface EnvelopeStatus {
 }
 
 /** As M-Lab's envelope counts where it needs no token: as many as there may be connections. */
-const unlimited = { capacity: 100_000, per_subject: undefined, per_address: 100_000 } as const;
+const unlimited = { capacity: 100_000, reserved: 0, per_subject: undefined, per_address: 100_000 } as const;
 
 type EnvelopeConfig = z.output<typeof envelopeConfig>;
 
@@ -78,6 +78,7 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
   const lease = compatible?.token_required === false ? { ...config.lease, ...unlimited } : config.lease;
   const table = new LeaseTable({
     capacity: lease.capacity,
+    reserved: lease.reserved,
     perSubject: lease.per_subject ?? Number.POSITIVE_INFINITY,
     perAddress: lease.per_address,
   });
@@ -123,7 +124,10 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
     monotonic,
     logger,
   });
-  const port = await server.listen();
+  const port = await server.listen().catch(async (error: unknown) => {
+    await firewall.stop();
+    throw error;
+  });
   logger.info({ port, secure: config.tls !== undefined }, "clients may ask");
   return {
     port,

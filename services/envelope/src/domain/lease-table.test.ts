@@ -19,7 +19,7 @@ function enter(leases: LeaseTable, entering: Lease): void {
 }
 
 function table(limits: Partial<ConstructorParameters<typeof LeaseTable>[0]> = {}): LeaseTable {
-  return new LeaseTable({ capacity: 2, perSubject: 100, perAddress: 3, ...limits });
+  return new LeaseTable({ capacity: 2, reserved: 0, perSubject: 100, perAddress: 3, ...limits });
 }
 
 describe("the lease table", () => {
@@ -66,6 +66,20 @@ describe("the lease table", () => {
     leases.open(lease("a", "192.0.2.1"), 0);
     expect(leases.open(lease("b", "192.0.2.2"), 0)).toMatchObject({ refusal: "subject_quota" });
     expect(leases.open(lease("c", "192.0.2.2", { issuer: "other" }), 0)).toEqual({ outcome: "opened" });
+  });
+
+  it("EW-18: keeps places for subjects that have none", () => {
+    const leases = table({ capacity: 3, reserved: 1 });
+    leases.open(lease("a", "192.0.2.1", { deadlineMs: 50_000 }), 0);
+    leases.open(lease("b", "192.0.2.2"), 0);
+    expect(leases.open(lease("c", "192.0.2.3"), 0)).toEqual({
+      outcome: "refused",
+      refusal: "subject_quota",
+      retryAfterMs: 50_000,
+    });
+    expect(leases.open(lease("d", "192.0.2.1"), 0)).toEqual({ outcome: "opened" });
+    expect(leases.open(lease("e", "192.0.2.4", { subject: "other" }), 0)).toEqual({ outcome: "opened" });
+    expect(leases.open(lease("f", "192.0.2.5"), 0)).toMatchObject({ refusal: "capacity" });
   });
 
   it("has no place taken by who was refused, and none given back twice", () => {

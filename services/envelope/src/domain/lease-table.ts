@@ -45,8 +45,10 @@ export class LeaseTable {
     }
     if (ofSubject !== undefined && ofSubject.size >= this.#limits.perSubject)
       return refuse("subject_quota", ofSubject, nowMs);
-    if (newAddresses > 0 && this.#byAddress.size + newAddresses > this.#limits.capacity)
-      return refuse("capacity", this.#byId.values(), nowMs);
+    const taken = this.#byAddress.size + newAddresses;
+    if (newAddresses > 0 && ofSubject !== undefined && taken > this.#limits.capacity - this.#limits.reserved)
+      return refuse(taken > this.#limits.capacity ? "capacity" : "subject_quota", this.#byId.values(), nowMs);
+    if (newAddresses > 0 && taken > this.#limits.capacity) return refuse("capacity", this.#byId.values(), nowMs);
     this.#byId.set(lease.id, lease);
     for (const { text } of lease.addresses) add(this.#byAddress, text, lease);
     add(this.#bySubject, subjectKey(lease), lease);
@@ -89,6 +91,8 @@ export class LeaseTable {
 export interface LeaseLimits {
   /** Addresses. */
   readonly capacity: number;
+  /** Of these, addresses that only subjects without a lease may take: so many always find room, however many leases the others ask for. */
+  readonly reserved: number;
   /** Leases of one subject. */
   readonly perSubject: number;
   /** Leases of one address. */

@@ -165,7 +165,7 @@ it("EW-08: makes the table new when the nft that goes on living fails, and does 
 it("EW-08: looks at once when it is told that the rules have changed", async () => {
   const nft = new Nft();
   let tell = (): void => undefined;
-  const { firewall } = await start(nft, {
+  const { firewall, faults } = await start(nft, {
     follow: (onChange) => {
       tell = onChange;
       return { stop: async () => undefined };
@@ -177,6 +177,7 @@ it("EW-08: looks at once when it is told that the rules have changed", async () 
   nft.listing = "another table";
   tell();
   await firewall.set(address("192.0.2.1"), 61_000); // waits for its turn
+  expect(faults).toEqual(["altered"]);
   expect(nft.transactions[0]).toMatch(/^add table/);
 });
 

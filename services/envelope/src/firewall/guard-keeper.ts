@@ -9,8 +9,8 @@ const LONGEST_RETRY_MS = 5_000;
 /** So many that their text fits into a pipe: it is written whole or not at all. */
 const MAX_PER_TRANSACTION = 250;
 
-/** What the firewall did not do. */
-export type FirewallFault = "change" | "restore" | "check";
+/** What the firewall did not do: change who is in, make the guard new, say how it is, or stay as it was made. */
+export type FirewallFault = "change" | "restore" | "check" | "altered";
 
 interface Deps {
   readonly backend: GuardBackend;
@@ -81,8 +81,11 @@ export class GuardKeeper implements Firewall {
     await this.#following?.stop();
     while (this.#running !== undefined) await this.#running;
     this.#admitted.clear();
-    await this.#restore();
-    await this.#deps.backend.stop();
+    try {
+      await this.#restore();
+    } finally {
+      await this.#deps.backend.stop();
+    }
   }
 
   /** One thing at a time: transactions of two processes could overtake each other. */
@@ -170,7 +173,10 @@ export class GuardKeeper implements Firewall {
   /** Never rejects. */
   async #verify(): Promise<void> {
     try {
-      if (this.#listing !== undefined && (await this.#deps.backend.list()) === this.#listing) return;
+      if (this.#listing !== undefined) {
+        if ((await this.#deps.backend.list()) === this.#listing) return;
+        this.#deps.onFault("altered");
+      }
     } catch (error) {
       this.#note("check", error);
     }

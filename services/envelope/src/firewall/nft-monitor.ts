@@ -31,7 +31,7 @@ export function followRules(options: {
     child = monitor;
     monitor.on("error", () => undefined); // it closes
     createInterface({ input: monitor.stdout }).on("line", (line) => {
-      if (line.includes(` inet ${options.table} `) || line.startsWith("#")) options.onChange(); // "# ERROR": events were lost
+      if (line.includes(` inet ${options.table} `) || line.startsWith("# ERROR")) options.onChange(); // "# ERROR": events were lost
     });
     closed = new Promise((resolve) => monitor.once("close", resolve));
     monitor.once("close", () => {

@@ -103,6 +103,7 @@ export class AccessServer {
     const judgement = await this.#judge(request);
     const opened = await this.#open(judgement, "response");
     if (opened.outcome === "granted") {
+      request.resume(); // a body that nobody reads would have no end
       response.writeHead(200, { ...closing, "content-type": "text/plain" }).flushHeaders();
       return this.#hold(opened.lease, (options) => holdResponse(response, options));
     }
