@@ -294,3 +294,16 @@ test.each([
 test.each([[["--config"]], [["--port", "1"]], [["x"]]])("the arguments %j are refused", (argv) => {
   expect(() => findConfigFile({ argv, env: {} })).toThrow(ConfigError);
 });
+
+test("content that comes from no file is judged as a file is, and not changed", () => {
+  const content = { admin: { port: 0 }, development: { origins: ["a"] } };
+  const small = z.strictObject({
+    mode: sections.mode,
+    admin: sections.admin,
+    development: developmentOnly(z.strictObject({ origins: z.array(z.string()) })),
+  });
+  expect(() => loadConfig({ schema: small, content, env: {} })).toThrow("development: is refused unless mode");
+  const env = { SANDGATE_MODE: "development", SANDGATE_ADMIN__PORT: "9100" };
+  expect(loadConfig({ schema: small, content, env })).toMatchObject({ admin: { port: 9100 } });
+  expect(content.admin.port).toBe(0);
+});
