@@ -61,6 +61,7 @@ it("A.3: takes every flag", () => {
     ...["-envelope.max-clients=7", "-envelope.device=net1", "-timeout=1m30.5s", "-httpx.tcp-network=tcp6"],
     ...["-txcontroller.device=net1", "-txcontroller.max-rate=1000000", "-logx.debug", "-sandgate.issuer=example"],
     ...["-prometheusx.listen-address=127.0.0.1:9100", "-address.iptables=/sbin/iptables"],
+    "-address.ip6tables-save=/sbin/ip6tables-save",
   ];
   expect(configOf(argv)).toMatchObject({
     address: "192.0.2.1:4443",
@@ -68,13 +69,18 @@ it("A.3: takes every flag", () => {
     admin: { port: 9100 },
     log: { level: "debug" },
     lease: { capacity: 7 },
-    firewall: { device: "net1" },
+    firewall: {
+      device: "net1",
+      backend: "iptables",
+      iptables_file: "/sbin/iptables",
+      ip6tables_file: "/usr/sbin/ip6tables",
+    },
     transmit: { device: "net1", max_bits_per_second: 1_000_000 },
     tokens: { issuer: "example", key_files: [keyFile, keyFile, keyFile] },
     compatible: { timeout_seconds: 91 },
   });
   expect(readReferenceFlags(argv, {}).warnings).toEqual([
-    "the programs of -address.* are not used: rules are kept in nftables",
+    "-address.ip6tables-save is not used: rules are restored by the program beside iptables, and never saved",
   ]);
 });
 

@@ -66,8 +66,9 @@ export function readReferenceFlags(argv: readonly string[], env: Environment): R
   }
   const read = new FlagReader(values, faults);
   const config = toConfig(read);
-  if (Object.entries(values).some(([name, value]) => name.startsWith("address.") && value !== ""))
-    warnings.push("the programs of -address.* are not used: rules are kept in nftables");
+  for (const [name, value] of Object.entries(values))
+    if (/^address\..*-(save|restore)$/.test(name) && value !== "")
+      warnings.push(`-${name} is not used: rules are restored by the program beside iptables, and never saved`);
   if (!/^(127\.0\.0\.1|localhost):/.test(read.text("prometheusx.listen-address")))
     warnings.push("metrics are served on 127.0.0.1 alone");
   if (faults.length > 0) throw new ConfigError(faults);
@@ -125,13 +126,24 @@ function toConfig(read: FlagReader): Record<string, unknown> {
       },
     }),
     lease: { capacity: read.integer("envelope.max-clients") },
-    firewall: { device: read.text("envelope.device") },
+    firewall: { device: read.text("envelope.device"), ...toBackend(read) },
     ...(transmitDevice !== "" && maxRate > 0 && { transmit: { device: transmitDevice, max_bits_per_second: maxRate } }),
     compatible: {
       timeout_seconds: read.seconds("timeout"),
       token_required: tokenRequired,
       monitoring_subject: true,
     },
+  };
+}
+
+/** iptables where a flag names it, and else nftables. */
+function toBackend(read: FlagReader): Record<string, string> {
+  const [iptables, ip6tables] = [read.text("address.iptables"), read.text("address.ip6tables")];
+  if (iptables === "" && ip6tables === "") return {};
+  return {
+    backend: "iptables",
+    ...(iptables !== "" && { iptables_file: iptables }),
+    ...(ip6tables !== "" && { ip6tables_file: ip6tables }),
   };
 }
 
