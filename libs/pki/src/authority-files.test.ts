@@ -104,7 +104,7 @@ describe("G-07 AuthorityFiles", () => {
     expect((await createDevelopmentPki({ directory, trustDomain, operatorUserId })).written).toEqual([]);
     await service.promote();
     const { written } = await createDevelopmentPki({ directory, trustDomain, operatorUserId });
-    expect(written).toHaveLength(12);
+    expect(written).toHaveLength(14);
     expect(written.some((file) => file.includes("-ca") || file.includes("operator"))).toBe(false);
   });
 });

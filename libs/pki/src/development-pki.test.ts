@@ -37,7 +37,7 @@ describe("G-07 createDevelopmentPki", () => {
   it("lets no one else read a key", async () => {
     await make();
     const keys = (await readdir(directory)).filter((name) => name.endsWith(".key.pem"));
-    expect(keys).toHaveLength(10);
+    expect(keys).toHaveLength(11);
     for (const key of keys) expect((await stat(join(directory, key))).mode & 0o777).toBe(0o600);
   });
 
@@ -57,19 +57,19 @@ describe("G-07 createDevelopmentPki", () => {
   it("renews leaves that are close to their end and keeps the authorities", async () => {
     await make();
     const { written } = await make({ now: Date.now() + 61 * day });
-    expect(written).toHaveLength(14);
+    expect(written).toHaveLength(16);
     expect(written.some((file) => file.includes("-ca"))).toBe(false);
   });
 
   it("makes leaves anew for another trust domain", async () => {
     await make();
-    expect((await make({ trustDomain: "other.test" })).written).toHaveLength(14);
+    expect((await make({ trustDomain: "other.test" })).written).toHaveLength(16);
   });
 
   it("lets callers on one directory come one after the other: one makes everything, the others find it", async () => {
     const made = await Promise.all(Array.from({ length: 8 }, () => make()));
     expect(made.map(({ written }) => written.length).toSorted((one, other) => one - other)).toEqual([
-      0, 0, 0, 0, 0, 0, 0, 20,
+      0, 0, 0, 0, 0, 0, 0, 22,
     ]);
     expect((await make()).written).toEqual([]);
     expect((await readdir(directory)).filter((name) => name.endsWith(".new"))).toEqual([]);

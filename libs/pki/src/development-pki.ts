@@ -21,9 +21,17 @@ const LEAF_LIFE_MS = 90 * DAY_MS;
 const LEAF_RENEWAL_MS = 30 * DAY_MS;
 
 /** The services that a development PKI has certificates for. */
-export type DevelopmentService = "auth" | "sandbox" | "policy" | "egress-proxy" | "gateway" | "all-in-one";
+export type DevelopmentService = "auth" | "sandbox" | "policy" | "egress-proxy" | "gateway" | "envelope" | "all-in-one";
 
-const services: readonly DevelopmentService[] = ["auth", "sandbox", "policy", "egress-proxy", "gateway", "all-in-one"];
+const services: readonly DevelopmentService[] = [
+  "auth",
+  "sandbox",
+  "policy",
+  "egress-proxy",
+  "gateway",
+  "envelope",
+  "all-in-one",
+];
 
 /** Paths of a certificate and its private key, PEM. */
 export interface CertificateFiles {
@@ -49,7 +57,7 @@ export interface DevelopmentPki {
  *
  * Files, keys PKCS#8 with mode 0600, certificates with mode 0644:
  * - `service-ca.pem`, `sandbox-ca.pem`, `operator-ca.pem` and `<the same>.key.pem`; see AuthorityFiles
- * - `auth.pem`, `sandbox.pem`, `policy.pem`, `egress-proxy.pem`, `gateway.pem`, `all-in-one.pem` and `<the same>.key.pem`, for 90 days
+ * - `auth.pem`, `sandbox.pem`, `policy.pem`, `egress-proxy.pem`, `gateway.pem`, `envelope.pem`, `all-in-one.pem` and `<the same>.key.pem`, for 90 days
  * - `operator.pem`, `operator.key.pem`, the certificate of the user `operatorUserId`, for 90 days
  *
  * `owners` gives files of one name to another uid and gid, for services that run as one.
@@ -163,6 +171,7 @@ async function completePki(options: DevelopmentPkiOptions): Promise<DevelopmentP
       policy: files("policy"),
       "egress-proxy": files("egress-proxy"),
       gateway: files("gateway"),
+      envelope: files("envelope"),
       "all-in-one": files("all-in-one"),
     },
     operator: files("operator"),

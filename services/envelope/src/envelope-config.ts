@@ -163,6 +163,18 @@ export const envelopeConfig = z
       })
       .optional()
       .describe("a limit on what is transmitted; default none"),
+    grpc: z
+      .strictObject({
+        trust_domain: sections.trustDomain,
+        tls: sections.tls,
+        addresses: z
+          .array(sections.address())
+          .min(1)
+          .describe("where AccessService is, mutual TLS: host:port or [address]:port; port 0 is any free one"),
+        auth: sections.clients.auth,
+      })
+      .optional()
+      .describe("AccessService beside the HTTP face, for users with certificates; default none"),
     strict_websocket_key: z
       .boolean()
       .default(false)

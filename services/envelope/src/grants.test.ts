@@ -124,3 +124,36 @@ it("EW-22: lets both addresses of a client in and out, and either may come back 
   expect(sets.map(([, deadlineMs]) => deadlineMs)).toEqual([undefined, undefined]);
   expect(await grants.open([pair[1], pair[0]], claims("a"))).toMatchObject({ outcome: "granted" });
 });
+
+it("revokes a grant: its address is out, its connection ended, and its token worth nothing, also after a restart", async () => {
+  const { grants, table } = createGrants();
+  const granted = await grants.open([address("192.0.2.1")], claims("a"));
+  if (granted.outcome !== "granted") throw new Error("not granted");
+  let ended = 0;
+  grants.onRevoke(granted.lease, () => (ended += 1));
+  expect(await grants.revoke(granted.lease.id)).toBe("revoked");
+  expect([ended, table.places, sets.at(-1)]).toEqual([1, 0, ["192.0.2.1", undefined]]);
+  expect(await grants.revoke(granted.lease.id)).toBe("not_found");
+  await spent.close();
+  spent = await SpentTokens.open(join(directory, "spent"), () => wallMs);
+  const later = createGrants();
+  expect(await later.grants.open([address("192.0.2.1")], claims("a"))).toMatchObject({ refusal: "token_replayed" });
+});
+
+it("says that the firewall has not shut out who was revoked", async () => {
+  const { grants } = createGrants();
+  const granted = await grants.open([address("192.0.2.1")], claims("a"));
+  if (granted.outcome !== "granted") throw new Error("not granted");
+  fails = true;
+  expect(await grants.revoke(granted.lease.id)).toBe("firewall");
+});
+
+it("tells who holds a connection at once when the lease is over already", async () => {
+  const { grants } = createGrants();
+  const granted = await grants.open([address("192.0.2.1")], claims("a"));
+  if (granted.outcome !== "granted") throw new Error("not granted");
+  await grants.revoke(granted.lease.id);
+  let ended = 0;
+  grants.onRevoke(granted.lease, () => (ended += 1));
+  expect(ended).toBe(1);
+});

@@ -29,6 +29,8 @@ export interface GrantsDeps {
 /** The way in and out: a place in the table, the token spent, the firewall open; all of it or nothing (EW-08). */
 export class Grants {
   readonly #deps: GrantsDeps;
+  /** Those that are granted, by id. */
+  readonly #held = new Map<string, { readonly lease: Lease; readonly claims: AccessClaims; revoke: () => void }>();
 
   constructor(deps: GrantsDeps) {
     this.#deps = deps;
@@ -48,7 +50,9 @@ export class Grants {
       await this.close(lease);
       throw error;
     });
-    return refusal === undefined ? { outcome: "granted", lease } : { outcome: "refused", refusal };
+    if (refusal !== undefined) return { outcome: "refused", refusal };
+    this.#held.set(lease.id, { lease, claims, revoke: () => undefined });
+    return { outcome: "granted", lease };
   }
 
   /**
@@ -58,6 +62,7 @@ export class Grants {
   async close(lease: Lease): Promise<boolean> {
     const { table, firewall, logger } = this.#deps;
     table.close(lease.id);
+    this.#held.delete(lease.id);
     try {
       await Promise.all(lease.addresses.map((address) => firewall.set(address, table.deadlineOf(address))));
       return true;
@@ -65,6 +70,30 @@ export class Grants {
       logger.error({ err: error, lease: lease.id }, "an address could not be shut out at once");
       return false;
     }
+  }
+
+  /** Has `revoke` called when the lease is revoked, by who holds its connection. */
+  onRevoke(lease: Lease, revoke: () => void): void {
+    const held = this.#held.get(lease.id);
+    if (held === undefined)
+      revoke(); // it is over already
+    else held.revoke = revoke;
+  }
+
+  /** Ends a lease from outside. "revoked" when its token is worth nothing any more, where tokens count once, and its addresses are out. */
+  async revoke(id: string): Promise<"revoked" | "not_found" | "firewall" | "store_unavailable"> {
+    const held = this.#held.get(id);
+    if (held === undefined) return "not_found";
+    const { lease, claims, revoke } = held;
+    try {
+      if (claims.tokenId !== undefined) await this.#deps.spent.forbid({ ...claims, tokenId: claims.tokenId });
+    } catch (error) {
+      if (!(error instanceof SpentTokensError)) throw error;
+      return "store_unavailable"; // it is still granted: who asked for its end asks again
+    }
+    const shut = await this.close(lease);
+    revoke();
+    return shut ? "revoked" : "firewall";
   }
 
   /** Leaves nothing of a lease that it refuses. */

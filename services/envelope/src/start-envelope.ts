@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { join } from "node:path";
 import { ConfigError } from "@sandgate/config";
 import { FileCertificateStore } from "@sandgate/rpc";
@@ -14,18 +15,24 @@ import { GuardKeeper } from "./firewall/guard-keeper.ts";
 import { noFirewall } from "./firewall/no-firewall.ts";
 import { openGuardBackend } from "./firewall/open-guard-backend.ts";
 import { Grants } from "./grants.ts";
+import { listGrants } from "./handlers/list-grants.ts";
+import { openEnvelope } from "./handlers/open-envelope.ts";
+import { revokeGrant } from "./handlers/revoke-grant.ts";
 import { AccessServer } from "./http/access-server.ts";
 import { lockInstance } from "./lock-instance.ts";
 import { findTransmittedBytes, readNetworkDevices } from "./network-devices.ts";
+import { startAccessService } from "./start-access-service.ts";
 import { type KeySettings, openVerifyKeys } from "./tokens/open-verify-keys.ts";
 import { SpentTokens } from "./tokens/spent-tokens.ts";
-import type { Issuer } from "./tokens/verify-access-token.ts";
+import type { Issuer, TokenRules } from "./tokens/verify-access-token.ts";
 import { watchTransmitRate } from "./watch-transmit-rate.ts";
 
 /** A started envelope. */
 export interface RunningEnvelope {
   readonly checks: Checks;
   readonly port: number;
+  /** Where AccessService is. */
+  readonly grpcAddresses: readonly string[];
   /** Reads the certificate again, and answers which is in use. */
   certificates(): object;
   /** Who is in, until when, and by whose word. */
@@ -96,41 +103,61 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
       { caFiles: [], certificateFile: config.tls.certificate_file, keyFile: config.tls.key_file },
       { onFault: (fault) => logger.warn({ err: fault }, "the certificate cannot be read again") },
     );
+  const tokens: TokenRules = {
+    ...issuers,
+    machine: config.machine,
+    service: config.service,
+    subjectMode: config.subject_mode,
+    compatible: compatible !== undefined,
+    monitoringSubject: compatible?.monitoring_subject === true,
+    singleUse: compatible === undefined || compatible.single_use,
+  };
+  const limits = { failures: new FailureLimit(config.failures_per_minute, monotonic), transmit };
+  const grants = new Grants({ table, spent, firewall, bound, clock, monotonic, newId: randomUUID, logger });
+  const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal); // one for each grant
+  const clocks = { clock, monotonic };
   const server = new AccessServer({
     address: { ...splitAddress(config.address), ipv6Only: config.ipv6_only },
     certificates,
     rules: {
-      tokens: {
-        ...issuers,
-        machine: config.machine,
-        service: config.service,
-        subjectMode: config.subject_mode,
-        compatible: compatible !== undefined,
-        monitoringSubject: compatible?.monitoring_subject === true,
-        singleUse: compatible === undefined || compatible.single_use,
-      },
+      tokens,
+      ...limits,
       tokenRequired: compatible?.token_required ?? true,
       query: config.tokens?.query === true || compatible !== undefined,
       origins: compatible === undefined ? new Set(config.allowed_origins) : "any",
       allowPath: compatible?.allow_path === true,
-      failures: new FailureLimit(config.failures_per_minute, monotonic),
-      transmit,
       strictKey: config.strict_websocket_key,
     },
-    grants: new Grants({ table, spent, firewall, bound, clock, monotonic, newId: randomUUID, logger }),
+    grants,
     maxGrants: Math.min(lease.capacity * lease.per_address, 2 ** 31 - 1),
     metrics,
     clock,
     monotonic,
     logger,
   });
+  const access =
+    config.grpc &&
+    (await startAccessService(config.grpc, {
+      ...deps,
+      handlers: {
+        openEnvelope: openEnvelope({ grants, tokens, limits, metrics, stopping: stopping.signal, ...clocks, logger }),
+        listGrants: listGrants({ table, ...clocks }),
+        revokeGrant: revokeGrant({ grants }),
+      },
+    }).catch(async (error: unknown) => {
+      await firewall.stop();
+      throw error;
+    }));
   const port = await server.listen().catch(async (error: unknown) => {
+    await access?.stop();
     await firewall.stop();
     throw error;
   });
   logger.info({ port, secure: config.tls !== undefined }, "clients may ask");
   return {
     port,
+    grpcAddresses: access?.addresses ?? [],
     status: () => ({
       capacity: lease.capacity,
       leases: table.leases.map(({ id, addresses, issuer, subject, deadlineMs }) => {
@@ -140,11 +167,12 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
     }),
     certificates: () => {
       certificates?.reload();
-      return certificates?.inUse ?? {};
+      return { ...certificates?.inUse, ...(access !== undefined && { grpc: access.certificates() }) };
     },
     checks: {
       firewall: () => firewall.check(),
       transmit: () => transmit?.check(),
+      ...access?.checks,
       keys: () => {
         if (issuers.clients?.keys.isUsable() === false) throw new Error("the keys of the issuer cannot be read");
       },
@@ -152,6 +180,8 @@ export async function startEnvelope(config: EnvelopeConfig, deps: EnvelopeDeps):
     stop: async () => {
       certificates?.close();
       transmit?.stop();
+      stopping.abort();
+      await access?.stop();
       await server.stop();
       await firewall.stop();
       await Promise.all([issuers.clients?.keys.stop(), issuers.monitoring?.keys.stop(), spent.close()]);

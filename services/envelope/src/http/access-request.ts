@@ -1,21 +1,17 @@
 import type { IncomingMessage } from "node:http";
 import { posix } from "node:path";
 import { type ClientAddress, readClientAddress } from "../domain/client-address.ts";
-import type { FailureLimit } from "../domain/failure-limit.ts";
 import type { Refusal } from "../domain/refusal.ts";
 import { findToken } from "../tokens/find-token.ts";
+import { type AccessLimits, judgeToken } from "../tokens/judge-token.ts";
 import {
   type AccessGrant,
   type TokenOutcome,
   type TokenRules,
   verifyAccessToken,
 } from "../tokens/verify-access-token.ts";
-import type { TransmitLimit } from "../watch-transmit-rate.ts";
 import { answerHandshake } from "./handshake.ts";
 import { readForm } from "./read-form.ts";
-
-/** When the rate may have fallen. */
-const TRANSMIT_RETRY_MS = 1_000;
 
 const accessPath = "/v0/envelope/access";
 /** Of M-Lab's first release: tokens are for an address, and a POST is held like a WebSocket. */
@@ -25,7 +21,7 @@ const allowPath = "/v0/allow";
 export type ServedPath = typeof accessPath | typeof allowPath;
 
 /** Which requests count. */
-export interface AccessRules {
+export interface AccessRules extends AccessLimits {
   readonly tokens: TokenRules;
   /** False: who brings no token is let in too (E-28). */
   readonly tokenRequired: boolean;
@@ -35,9 +31,6 @@ export interface AccessRules {
   readonly origins: ReadonlySet<string> | "any";
   /** Whether /v0/allow is served. */
   readonly allowPath: boolean;
-  readonly failures: FailureLimit;
-  /** What is transmitted now; undefined: no matter. */
-  readonly transmit: Pick<TransmitLimit, "isExceeded"> | undefined;
   /** Whether a handshake's key must be of 16 bytes (E-14). */
   readonly strictKey: boolean;
 }
@@ -75,7 +68,7 @@ export async function judgeRequest(
       ? { outcome: "refused", refusal: "path" }
       : { outcome: "moved", location: `${clean}${search}` };
   }
-  const refuse = (refusal: Refusal, more: { issuer?: string; retryAfterMs?: number } = {}): AccessJudgement => ({
+  const refuse = (refusal: Refusal, more: { issuer?: string } = {}): AccessJudgement => ({
     outcome: "refused",
     refusal,
     path,
@@ -85,16 +78,11 @@ export async function judgeRequest(
   if (origin !== undefined && rules.origins !== "any" && !rules.origins.has(origin)) return refuse("origin");
   const address = readClientAddress(request.socket.remoteAddress);
   if (address === undefined) return refuse("peer_address");
-  const waitMs = rules.failures.waitMs(address);
-  if (waitMs > 0) return refuse("too_many_failures", { retryAfterMs: waitMs });
-  const verified = await judgeToken(request, search, pathRules(rules, path), { address, nowMs });
-  if (verified.outcome === "refused") {
-    if (failures.has(verified.refusal)) rules.failures.noteFailure(address);
-    return refuse(verified.refusal, verified.issuer === undefined ? {} : { issuer: verified.issuer });
-  }
+  const verified = await judgeToken(address, rules, () =>
+    verifyRequest(request, search, pathRules(rules, path), { address, nowMs }),
+  );
+  if (verified.outcome === "refused") return { ...verified, path };
   const { issuer } = verified.claims;
-  if (rules.transmit?.isExceeded() === true && !verified.isMonitor)
-    return refuse("transmit_rate", { issuer, retryAfterMs: TRANSMIT_RETRY_MS });
   const good = { ...verified, path };
   if (path === allowPath && request.method === "POST") return { ...good, holding: { kind: "response" } };
   if (request.method !== "GET") return refuse("method", { issuer });
@@ -104,22 +92,7 @@ export async function judgeRequest(
     : { ...good, holding: { kind: "websocket", handshake } };
 }
 
-/** Faults of tokens that cost a signature to find, or that a guess has. */
-const failures: ReadonlySet<Refusal> = new Set([
-  "token_malformed",
-  "token_algorithm",
-  "token_key",
-  "token_signature",
-  "token_issuer",
-  "token_audience",
-  "token_subject",
-  "token_expired",
-  "token_not_yet_valid",
-  "token_claims",
-  "token_for_another_address",
-]);
-
-async function judgeToken(
+async function verifyRequest(
   request: IncomingMessage,
   search: string,
   rules: AccessRules,

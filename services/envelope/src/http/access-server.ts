@@ -160,9 +160,10 @@ export class AccessServer {
     const entry = { lease: lease.id, address: lease.addresses.map(({ text }) => text).join(" ") };
     metrics.countRequest("granted");
     logger.info(entry, "granted");
+    const own = new AbortController();
     hold({
       leftMs: lease.deadlineMs - openedAt,
-      revoked: this.#revoked.signal,
+      revoked: AbortSignal.any([this.#revoked.signal, own.signal]),
       onEnd: (end) => {
         const shutting = grants.close(lease).then((shut) => metrics.countShut(shut)); // last of all (E-40)
         background(shutting, logger, "the end of a lease could not be counted");
@@ -170,6 +171,7 @@ export class AccessServer {
         logger.info({ ...entry, end }, "ended");
       },
     });
+    grants.onRevoke(lease, () => own.abort());
   }
 
   #replyTo(refused: Refused): Reply {

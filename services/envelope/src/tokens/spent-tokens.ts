@@ -8,6 +8,8 @@ import type { ClientAddress } from "../domain/client-address.ts";
 /** Kept for this long after a token has expired, so that a clock that is set back makes none good again. */
 const KEPT_AFTER_EXPIRY_MS = 5 * 60_000;
 const MAX_TOKENS = 1_000_000;
+/** An address that no client has. */
+const NOBODY = "::";
 /** The file is written anew, without what counts no more, when it has this many lines and twice as many as the last time. */
 const MIN_LINES = 1_000;
 
@@ -69,9 +71,7 @@ export class SpentTokens {
     readonly address: ClientAddress;
     readonly expiresAtMs: number;
   }): Promise<"first" | "again" | "replayed"> {
-    const id = createHash("sha256")
-      .update(JSON.stringify([token.issuer, token.tokenId]))
-      .digest("hex");
+    const id = idOf(token);
     const known = this.#entries.get(id);
     if (known !== undefined) {
       if (known.address !== token.address.text) return "replayed";
@@ -80,11 +80,7 @@ export class SpentTokens {
     }
     if (this.#entries.size >= MAX_TOKENS) this.#forget();
     if (this.#entries.size >= MAX_TOKENS) throw new SpentTokensError("too many tokens are spent");
-    const { promise: written, resolve, reject } = Promise.withResolvers<void>();
-    const entry = { address: token.address.text, expiresAtMs: Math.ceil(token.expiresAtMs), written };
-    this.#entries.set(id, entry);
-    this.#queue.push({ line: formatLine(id, entry), resolve, reject });
-    this.#running ??= this.#writeAll();
+    const entry = this.#write(id, token.address.text, token.expiresAtMs);
     try {
       await requireWritten(entry);
     } catch (error) {
@@ -94,10 +90,28 @@ export class SpentTokens {
     return "first";
   }
 
+  /** Makes a token worth nothing: whoever comes with it, it is replayed. Rejects with SpentTokensError when that cannot be written down. */
+  async forbid(token: {
+    readonly issuer: string;
+    readonly tokenId: string;
+    readonly expiresAtMs: number;
+  }): Promise<void> {
+    await requireWritten(this.#write(idOf(token), NOBODY, token.expiresAtMs));
+  }
+
   async close(): Promise<void> {
     await this.#running;
     await this.#file?.close();
     this.#file = undefined;
+  }
+
+  #write(id: string, address: string, expiresAtMs: number): Entry {
+    const { promise: written, resolve, reject } = Promise.withResolvers<void>();
+    const entry = { address, expiresAtMs: Math.ceil(expiresAtMs), written };
+    this.#entries.set(id, entry);
+    this.#queue.push({ line: formatLine(id, entry), resolve, reject });
+    this.#running ??= this.#writeAll();
+    return entry;
   }
 
   async #writeAll(): Promise<void> {
@@ -148,6 +162,12 @@ export class SpentTokens {
     const before = this.#clock() - KEPT_AFTER_EXPIRY_MS;
     for (const [id, { expiresAtMs }] of this.#entries) if (expiresAtMs < before) this.#entries.delete(id);
   }
+}
+
+function idOf(token: { readonly issuer: string; readonly tokenId: string }): string {
+  return createHash("sha256")
+    .update(JSON.stringify([token.issuer, token.tokenId]))
+    .digest("hex");
 }
 
 async function requireWritten({ written }: Entry): Promise<void> {

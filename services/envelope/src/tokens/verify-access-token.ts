@@ -37,6 +37,8 @@ export type TokenOutcome =
       readonly refusal: Refusal;
       /** Whose good token it is, where M-Lab's handler, not its token middleware, finds the fault. */
       readonly issuer?: string;
+      /** When it is worth asking again. */
+      readonly retryAfterMs?: number;
     };
 
 /** The one subject of the monitoring issuer's tokens. */
