@@ -303,7 +303,7 @@ describe.each(["docker", "podman"] as const)("with the engine %s,", (kind) => {
       expect(filler.stdout).toContain("No space left on device");
       await sandbox.sh("rm /tmp/f*");
       const large = await sandbox.sh("exec dd if=/dev/zero of=/workspace/large bs=1M count=3");
-      expect(large.exit).toMatchObject({ reason: ExitReason.SIGNALLED, signal: "SIGXFSZ" });
+      expect(large.exit).toMatchObject({ reason: ExitReason.LIMIT, signal: "SIGXFSZ" });
     });
 
     it("D-26: bounds the workspace where the operator says how large it is", async () => {
