@@ -116,11 +116,16 @@ describe("sandgate wait", { timeout: 60_000 }, () => {
 
   it("goes on through a restart of the suite, and hears of what happened meanwhile", async () => {
     await succeed("create", "through");
-    const waiting = suite.sandgate(["wait", "through", "--for", "stopped", "--timeout", "40s"]);
+    const waits = Promise.withResolvers<void>();
+    const waiting = suite.inTerminal("sandgate wait through --for stopped --timeout 40s", {
+      after: "through: READY",
+      act: waits.resolve,
+    });
+    await waits.promise;
     await succeed("down", "--keep");
     await succeed("up");
     await succeed("stop", "through");
-    expect(await waiting).toMatchObject({ exitCode: 0, stdout: "through STOPPED\n" });
+    expect(await waiting).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("through STOPPED") });
     await succeed("rm", "through");
   });
 });

@@ -57,21 +57,25 @@ export class SuiteDirectory {
     return child;
   }
 
-  /** Runs a shell command line with `sandgate` in a terminal of its own, and types something once it is asked for. */
-  async inTerminal(line: string, typed?: { readonly after: string; readonly text: string }): Promise<Outcome> {
+  /** Runs a shell command line with `sandgate` in a terminal of its own, and types something, or does it, once a text is shown. */
+  async inTerminal(
+    line: string,
+    once?: { readonly after: string } & ({ readonly text: string } | { readonly act: () => void }),
+  ): Promise<Outcome> {
     const child = spawn("script", ["--quiet", "--return", "--command", line, "/dev/null"], {
       env: { ...this.environment, SHELL: "/bin/sh", TERM: "xterm" },
       stdio: ["pipe", "pipe", "pipe"],
     });
     const exited = new Promise<number | null>((settle) => child.once("close", (code) => settle(code)));
     let shown = "";
-    const type = (chunk: Buffer): void => {
+    const look = (chunk: Buffer): void => {
       shown += chunk.toString();
-      if (typed === undefined || !shown.includes(typed.after)) return;
-      child.stdout.off("data", type);
-      child.stdin.write(typed.text);
+      if (once === undefined || !shown.includes(once.after)) return;
+      child.stdout.off("data", look);
+      if ("act" in once) once.act();
+      else child.stdin.write(once.text);
     };
-    child.stdout.on("data", type);
+    child.stdout.on("data", look);
     const [stdout, stderr, exitCode] = await Promise.all([text(child.stdout), text(child.stderr), exited]);
     return { exitCode, stdout, stderr };
   }
