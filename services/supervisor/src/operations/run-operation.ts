@@ -4,7 +4,10 @@ import { type Client, ServiceError } from "@sandgate/rpc";
 import type { Logger } from "../logger.ts";
 import type { Answer, Operation } from "./operation.ts";
 
-/** Carries out what a caller asked for, and tells him what becomes of it until it ends or he goes away. */
+/**
+ * Carries out what a caller asked for, and tells him what becomes of it until it ends or he goes away. A fault of ours ends his call, and not the
+ * sandbox.
+ */
 export async function runOperation(options: {
   readonly sandboxId: string;
   readonly open: OpenExec;
@@ -22,6 +25,11 @@ export async function runOperation(options: {
   };
   /** What was wrong with a later message. */
   let refusal: ServiceError | undefined;
+  const refusalOf = (cause: unknown): ServiceError => {
+    if (cause instanceof ServiceError) return cause;
+    logger.error("a call failed", { exec_id: execId, fault: String(cause) });
+    return new ServiceError("INTERNAL", "the supervisor could not go on with the call");
+  };
 
   const answers = async function* (): AsyncGenerator<MessageInitShape<typeof RelayExecRequestSchema>> {
     yield { sandboxId, execId };
@@ -29,8 +37,7 @@ export async function runOperation(options: {
       for await (const answer of operation.answers()) yield { sandboxId, ...answer };
       if (refusal !== undefined) throw refusal;
     } catch (cause) {
-      if (!(cause instanceof ServiceError)) throw cause;
-      yield { sandboxId, ...faultOf(refusal ?? cause) };
+      yield { sandboxId, ...faultOf(refusal ?? refusalOf(cause)) };
     }
     finished = true;
   };
@@ -41,8 +48,7 @@ export async function runOperation(options: {
       try {
         await operation.receive?.(message);
       } catch (cause) {
-        if (!(cause instanceof ServiceError)) throw cause;
-        refusal = cause;
+        refusal = refusalOf(cause);
         await close();
       }
     }

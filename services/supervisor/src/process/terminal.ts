@@ -5,6 +5,7 @@ export interface Terminal {
   readonly ours: ReadStream;
   /** To be closed once the process has it. */
   readonly theirs: number;
+  /** Does nothing once our side is closed. */
   resize(size: TerminalDimensions): void;
 }
 
@@ -27,10 +28,12 @@ export async function openTerminal(size: TerminalDimensions): Promise<Terminal> 
   const binding: PtyBinding = requireBinary("pty.node");
   const { columns, rows } = clamp(size);
   const { master, slave } = binding.open(columns, rows);
+  const ours = new ReadStream(master);
   return {
-    ours: new ReadStream(master),
+    ours,
     theirs: slave,
     resize: (next) => {
+      if (ours.destroyed) return; // whose descriptor it is now, nobody knows
       const { columns, rows } = clamp(next);
       binding.resize(master, columns, rows);
     },
