@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { closeSync, fchmodSync } from "node:fs";
 import type { Readable } from "node:stream";
 import type { FifoPool } from "../process/fifo-pool.ts";
+import { countOwnOomKills } from "../process/oom-kills.ts";
 import { readTree, readTreeUsage } from "../process/process-tree.ts";
 import { StartFault } from "../process/workload-command.ts";
 import {
@@ -12,7 +13,6 @@ import {
   type WorkloadStreams,
 } from "../process/workload-process.ts";
 import { foregroundGroupOf, killSession } from "./container-processes.ts";
-import { countMemoryKills } from "./memory-kills.ts";
 
 /** How long output is waited for after the end of a process whose pipes another one, which has outlived it, still holds. */
 const quietMs = 100;
@@ -34,7 +34,7 @@ export async function startUserProcess(options: {
   const [input] = streams.theirs;
   // the workload is not the owner of its terminal, and opens it by name all the same
   if (terminal && typeof input === "number") fchmodSync(input, 0o666);
-  const killsBefore = countMemoryKills();
+  const killsBefore = countOwnOomKills();
   const child = spawn(command.file, command.args, {
     stdio: [...streams.theirs],
     cwd: "/",
@@ -64,7 +64,7 @@ export async function startUserProcess(options: {
     streams.release();
     // a shell whose command was killed says so by its own status
     const wasKilled = signal === "SIGKILL" || code === killedStatus;
-    if (wasKilled && (countMemoryKills() ?? 0) > (killsBefore ?? 0))
+    if (wasKilled && (countOwnOomKills() ?? 0) > (killsBefore ?? 0))
       return { kind: "signalled", signal: "SIGKILL", outOfMemory: true };
     return signal === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal };
   });
